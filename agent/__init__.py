@@ -1,0 +1,1 @@
+"""云监管: the in-facility safety monitoring agent. ARCHITECTURE.md says which process owns what."""

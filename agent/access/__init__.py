@@ -1,0 +1,1 @@
+"""How people and programs look in: socket verbs and pages."""

@@ -1,0 +1,1 @@
+"""From a committed event to a receipt: outbox, store and routes."""

@@ -1,0 +1,1 @@
+"""From packets to footage: recording, index, recovery, export."""

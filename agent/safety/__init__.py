@@ -1,0 +1,1 @@
+"""PURE. What the facts mean: zones, incidents, occupancy, silence."""

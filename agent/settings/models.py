@@ -1,0 +1,162 @@
+"""The settings of a facility as closed, frozen models.
+
+Every key here must stand, with a comment, in configs/facility.example.yaml: a test compares the two. Rules
+that span several keys are in `checks.py`; the loader (`load.py`) turns every mistake into one message with
+file, line and column.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+"""A name that stands in topics, paths and messages: letters, digits, - and _."""
+
+BrokerUrl = Annotated[str, Field(pattern=r"^mqtts?://[^/@\s:]+(:\d{1,5})?$")]
+"""mqtt://host[:1883] or mqtts://host[:8883]; user and password have keys of their own."""
+
+CameraUrl = Annotated[str, Field(pattern=r"^rtsps?://[^@\s]+$")]
+"""An RTSP address without user and password, which have keys of their own and never enter a log."""
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Location(_Closed):
+    """Where the facility stands; goes into every alarm."""
+
+    address: str = ""
+    longitude: Annotated[float, Field(ge=-180, le=180)] = 0.0
+    latitude: Annotated[float, Field(ge=-90, le=90)] = 0.0
+
+
+class Facility(_Closed):
+    """Who this is: the identity that both platforms know."""
+
+    id: Identifier
+    edge: Identifier = "edge-0001"
+    name: str
+    org_code: str = ""
+    grade: Annotated[int, Field(ge=1, le=5)] | None = None
+    time_zone: str = "Asia/Shanghai"
+    location: Location = Location()
+
+
+class Paths(_Closed):
+    """Where the agent keeps its state."""
+
+    data: Path = Path("/var/lib/yunjian")
+    runtime: Path = Path("/run/yunjian")
+    models: Path | None = None
+
+
+class Room(_Closed):
+    """One room for children."""
+
+    id: Identifier
+    name: str
+    group: Literal["infant", "toddler", "senior_toddler", "mixed", "other"] = "other"
+    capacity: Annotated[int, Field(ge=1, le=500)] | None = None
+
+
+class Camera(_Closed):
+    """One camera, or one channel of an NVR."""
+
+    id: Identifier
+    name: str
+    room: Identifier | None = None
+    main: CameraUrl
+    sub: CameraUrl | None = None
+    transport: Literal["tcp", "udp"] = "tcp"
+    username: str | None = None
+    password_file: Path | None = None
+    record: bool = True
+    count_people: bool = True
+    threshold: Annotated[float, Field(ge=0.14, le=0.45)] | None = None
+
+
+class Footage(_Closed):
+    """Recording and how long it is kept."""
+
+    volume: Path = Path("/var/lib/yunjian/footage")
+    segment_s: Annotated[int, Field(ge=10, le=600)] = 60
+    sync_every_s: Annotated[float, Field(ge=1, le=10)] = 1.0
+    silent_after_s: Annotated[float, Field(ge=2, le=8)] = 5.0
+    minimum_days: Annotated[int, Field(ge=30, le=3650)] = 30
+    minimum_rule: str = "济宁市工作方案 14"
+    target_days: Annotated[int, Field(ge=30, le=3650)] = 90
+
+
+class Bridge(_Closed):
+    """One microcontroller board on a serial port."""
+
+    id: Identifier
+    port: Path
+
+
+class Zone(_Closed):
+    """One input that can raise an alarm."""
+
+    id: Identifier
+    name: str
+    type: Literal["panic_24h", "tamper_24h", "perimeter", "environment"]
+    bridge: Identifier
+    input: Annotated[int, Field(ge=0, le=31)]
+    room: Identifier | None = None
+    cameras: tuple[Identifier, ...] = ()
+
+
+class Tls(_Closed):
+    """Certificates for one platform's brokers."""
+
+    ca_file: Path
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+class Platform(_Closed):
+    """One platform that consumes alerts."""
+
+    id: Identifier
+    role: Literal["public_security", "smart_cloud"]
+    brokers: Annotated[tuple[BrokerUrl, ...], Field(min_length=1)]
+    topic_prefix: Annotated[str, Field(pattern=r"^[^#+\s/][^#+\s]*[^#+\s/]$")] = "tyj/v1"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: Tls | None = None
+    receipts: Literal["required", "puback"] = "required"
+    keepalive_s: Annotated[int, Field(ge=5, le=600)] = 30
+
+
+class Vision(_Closed):
+    """Counting people."""
+
+    model: Identifier = "nanodet-int8"
+    looks_per_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+    threshold: Annotated[float, Field(ge=0.14, le=0.45)] = 0.30
+    threads: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class Web(_Closed):
+    """The pages; only a health page so far."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8440
+
+
+class Settings(_Closed):
+    """One facility, whole."""
+
+    language: Literal["zh", "en"] = "zh"
+    facility: Facility
+    paths: Paths = Paths()
+    rooms: tuple[Room, ...] = ()
+    cameras: tuple[Camera, ...] = ()
+    footage: Footage = Footage()
+    bridges: tuple[Bridge, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    vision: Vision = Vision()
+    web: Web = Web()
