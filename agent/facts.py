@@ -192,7 +192,8 @@ def decode(values: Any) -> Fact:
     if kind is None:
         raise BadFact(f"unknown fact {values.get('fact')!r}")
     given = {key: value for key, value in values.items() if key != "fact"}
-    return _build(kind, given)  # type: ignore[return-value]  # _FACTS holds the members of Fact only
+    built: Fact = _build(kind, given)
+    return built
 
 
 def is_telemetry(fact: Fact) -> bool:
