@@ -1,0 +1,32 @@
+"""What needs a Debian package runs in CI and wherever the package is; elsewhere it is left out, by name."""
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, left_out = [], []
+    for item in items:
+        needs = [name for mark in item.iter_markers("needs_debian") for name in mark.args]
+        missing = [name for name in needs if shutil.which(name) is None and shutil.which(f"/usr/sbin/{name}") is None]
+        if missing and not os.environ.get("CI"):
+            left_out.append((item, missing))
+        else:
+            kept.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item, _ in left_out])
+        items[:] = kept
+    config.stash[_LEFT_OUT] = [f"{item.nodeid} (needs {', '.join(missing)})" for item, missing in left_out]
+
+
+_LEFT_OUT: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash.get(_LEFT_OUT, [])
+    if left_out:
+        terminalreporter.section("left out: a Debian package is missing; APT=1 make test installs it")
+        for line in left_out:
+            terminalreporter.line(line)
