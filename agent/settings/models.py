@@ -6,22 +6,65 @@ file, line and column.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+
+def _told(zh: str, en: str) -> dict[str, Any]:
+    """What is allowed, in words, where a pattern alone would tell people nothing. Read by wording.py."""
+    return {"x-allowed-zh": zh, "x-allowed-en": en}
+
+
+def _from_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path starts at the folder of the settings file, wherever the process was started."""
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else Path(folder) / path
+
+
+File = Annotated[Path, AfterValidator(_from_the_file)]
+"""A path; a relative one starts at the folder of the settings file."""
+
+Identifier = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
+        json_schema_extra=_told(
+            "1 到 32 个字母、数字、- 或 _，以字母或数字开头",
+            "1 to 32 letters, digits, - or _, not starting with - or _",
+        ),
+    ),
+]
 """A name that stands in topics, paths and messages: letters, digits, - and _."""
 
-BrokerUrl = Annotated[str, Field(pattern=r"^mqtts?://[^/@\s:]+(:\d{1,5})?$")]
+BrokerUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^mqtts?://(\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]?#]+)(:\d{1,5})?$",
+        max_length=300,
+        json_schema_extra=_told(
+            "mqtt://主机[:端口] 或 mqtts://主机[:端口]", "mqtt://host[:port] or mqtts://host[:port]"
+        ),
+    ),
+]
 """mqtt://host[:1883] or mqtts://host[:8883]; user and password have keys of their own."""
 
-CameraUrl = Annotated[str, Field(pattern=r"^rtsps?://[^@\s]+$")]
+CameraUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^rtsps?://[^@\s/?#]+(/[^@\s]*)?$",
+        max_length=1000,
+        json_schema_extra=_told("rtsp://主机[:端口]/路径", "rtsp://host[:port]/path"),
+    ),
+]
 """An RTSP address without user and password, which have keys of their own and never enter a log."""
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+"""What people call it."""
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class Location(_Closed):
@@ -37,7 +80,7 @@ class Facility(_Closed):
 
     id: Identifier
     edge: Identifier = "edge-0001"
-    name: str
+    name: Name
     org_code: str = ""
     grade: Annotated[int, Field(ge=1, le=5)] | None = None
     time_zone: str = "Asia/Shanghai"
@@ -47,16 +90,16 @@ class Facility(_Closed):
 class Paths(_Closed):
     """Where the agent keeps its state."""
 
-    data: Path = Path("/var/lib/yunjian")
-    runtime: Path = Path("/run/yunjian")
-    models: Path | None = None
+    data: File = Path("/var/lib/yunjian")
+    runtime: File = Path("/run/yunjian")
+    models: File | None = None
 
 
 class Room(_Closed):
     """One room for children."""
 
     id: Identifier
-    name: str
+    name: Name
     group: Literal["infant", "toddler", "senior_toddler", "mixed", "other"] = "other"
     capacity: Annotated[int, Field(ge=1, le=500)] | None = None
 
@@ -65,13 +108,13 @@ class Camera(_Closed):
     """One camera, or one channel of an NVR."""
 
     id: Identifier
-    name: str
+    name: Name
     room: Identifier | None = None
     main: CameraUrl
     sub: CameraUrl | None = None
     transport: Literal["tcp", "udp"] = "tcp"
     username: str | None = None
-    password_file: Path | None = None
+    password_file: File | None = None
     record: bool = True
     count_people: bool = True
     threshold: Annotated[float, Field(ge=0.14, le=0.45)] | None = None
@@ -80,7 +123,7 @@ class Camera(_Closed):
 class Footage(_Closed):
     """Recording and how long it is kept."""
 
-    volume: Path = Path("/var/lib/yunjian/footage")
+    volume: File = Path("/var/lib/yunjian/footage")
     segment_s: Annotated[int, Field(ge=10, le=600)] = 60
     sync_every_s: Annotated[float, Field(ge=1, le=10)] = 1.0
     silent_after_s: Annotated[float, Field(ge=2, le=8)] = 5.0
@@ -93,14 +136,14 @@ class Bridge(_Closed):
     """One microcontroller board on a serial port."""
 
     id: Identifier
-    port: Path
+    port: File
 
 
 class Zone(_Closed):
     """One input that can raise an alarm."""
 
     id: Identifier
-    name: str
+    name: Name
     type: Literal["panic_24h", "tamper_24h", "perimeter", "environment"]
     bridge: Identifier
     input: Annotated[int, Field(ge=0, le=31)]
@@ -111,9 +154,9 @@ class Zone(_Closed):
 class Tls(_Closed):
     """Certificates for one platform's brokers."""
 
-    ca_file: Path
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: File
+    certificate_file: File | None = None
+    key_file: File | None = None
 
 
 class Platform(_Closed):
@@ -122,9 +165,18 @@ class Platform(_Closed):
     id: Identifier
     role: Literal["public_security", "smart_cloud"]
     brokers: Annotated[tuple[BrokerUrl, ...], Field(min_length=1)]
-    topic_prefix: Annotated[str, Field(pattern=r"^[^#+\s/][^#+\s]*[^#+\s/]$")] = "tyj/v1"
+    topic_prefix: Annotated[
+        str,
+        Field(
+            pattern=r"^[^#+\s/]([^#+\s]*[^#+\s/])?$",
+            max_length=100,
+            json_schema_extra=_told(
+                "不含 # + 与空格、首尾不是 / 的主题前缀", "a topic prefix without # + or spaces, no / at either end"
+            ),
+        ),
+    ] = "tyj/v1"
     username: str | None = None
-    password_file: Path | None = None
+    password_file: File | None = None
     tls: Tls | None = None
     receipts: Literal["required", "puback"] = "required"
     keepalive_s: Annotated[int, Field(ge=5, le=600)] = 30

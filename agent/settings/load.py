@@ -1,0 +1,94 @@
+"""From a file to `Settings`, or to every mistake in it at once.
+
+Invariants
+1. Whatever the file holds, the answer is `Settings` or `SettingsError`: no other exception leaves here.
+2. No message holds a password, nor the rest of an address that holds one.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent.facts import Text
+from agent.settings.checks import check
+from agent.settings.mistakes import Mistake, SettingsError
+from agent.settings.models import Settings
+from agent.settings.wording import Place, sentence
+from agent.settings.yaml_tree import MAX_FILE_BYTES, Tree, dotted, read_tree
+
+__all__ = ["Findings", "Mistake", "SettingsError", "examine", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in one file. `settings` is None when there are mistakes; warnings do not stop a start."""
+
+    file: Path
+    settings: Settings | None
+    mistakes: list[Mistake]
+    warnings: list[Mistake]
+
+
+def load(path: Path) -> Settings:
+    """The settings in the file at `path`; relative paths in it start at its folder.
+
+    Raises SettingsError with every mistake, each with line, column, key and what is allowed.
+    """
+    findings = examine(path)
+    if findings.settings is None:
+        raise SettingsError(findings.mistakes, path)
+    return findings.settings
+
+
+def examine(path: Path) -> Findings:
+    """Read and check the file at `path`, and tell the warnings too. Never raises."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        text = Text(f"读不了设置文件：{reason}", f"cannot read the settings file: {reason}")
+        return Findings(path, None, [Mistake(0, 0, "", text)], [])
+    return examine_bytes(data, path)
+
+
+def examine_bytes(data: bytes, path: Path) -> Findings:
+    """Check `data` as though it stood in the file at `path`."""
+    tree, mistakes = read_tree(data)
+    if tree is None:
+        return Findings(path, None, sorted(mistakes), [])
+    folder = Path(path).absolute().parent
+    settings, wrong = _validate(tree, folder)
+    mistakes += wrong
+    errors, warnings = check(tree.values, settings)
+    mistakes += [_placed(tree, place, text) for place, text in errors]
+    told = [_placed(tree, place, text) for place, text in warnings]
+    return Findings(path, None if mistakes else settings, sorted(set(mistakes)), sorted(set(told)))
+
+
+def _validate(tree: Tree, folder: Path) -> tuple[Settings | None, list[Mistake]]:
+    text = json.dumps(_without_nulls(tree.values))
+    try:
+        return Settings.model_validate_json(text, strict=True, context={"folder": folder}), []
+    except ValidationError as error:
+        return None, [_mistake(tree, found["type"], found["loc"], found.get("input")) for found in error.errors()]
+
+
+def _without_nulls(values: object) -> object:
+    """A key with nothing after it means the same as no key, so that its lines may be commented out."""
+    if isinstance(values, dict):
+        return {key: _without_nulls(value) for key, value in values.items() if value is not None}
+    if isinstance(values, list):
+        return [_without_nulls(value) for value in values]
+    return values
+
+
+def _mistake(tree: Tree, kind: str, place: Place, given: object) -> Mistake:
+    return _placed(tree, place, sentence(kind, place, given), on_key=kind == "extra_forbidden")
+
+
+def _placed(tree: Tree, place: Place, text: Text, on_key: bool = False) -> Mistake:
+    line, column = tree.keys[place] if on_key and place in tree.keys else tree.position(place)
+    return Mistake(line, column, dotted(place), text)
