@@ -1,0 +1,73 @@
+# 云监管 agent. `make help` lists what there is; README.md tells it in words.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := var/run
+PIP := -m pip --disable-pip-version-check --require-virtualenv
+INSTALL_SELF := $(BIN)/python $(PIP) install -q --no-deps --no-build-isolation -e .
+
+.PHONY: help run press door status models test check bench soak fresh lock clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+run: $(VENV)/.run models ## the demonstration facility, until Ctrl-C (or: make run SECONDS=60)
+	@$(BIN)/yunjian run --demo var $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER))
+
+press: ## press the panic button of the simulated board
+	@$(BIN)/yunjian --runtime $(RUNTIME) press
+
+door: ## open the door of the simulated board and close it again
+	@$(BIN)/yunjian --runtime $(RUNTIME) door open
+	@$(BIN)/yunjian --runtime $(RUNTIME) door close
+
+status: ## what the running facility says of itself
+	@$(BIN)/yunjian --runtime $(RUNTIME) status
+
+models: ## build models/*.onnx from pinned public packages (nothing to do when they are there)
+	@PYTHON="$(PYTHON)" scripts/models.sh
+
+test: $(VENV)/.dev models ## all tests; APT=1 installs the Debian packages that some of them need
+	@scripts/debian-packages.sh mosquitto ffmpeg systemd
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make bench ONLY=button)
+	@scripts/debian-packages.sh mosquitto ffmpeg
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
+	@scripts/debian-packages.sh mosquitto
+	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
+
+fresh: ## run the README's two commands in a bare Debian chroot (needs root and mmdebstrap)
+	@scripts/fresh.sh
+
+lock: ## pin the dependencies anew (needs uv)
+	@scripts/lock.sh
+
+clean: ## remove everything made here
+	rm -rf $(VENV) .venv-models var build bench.json models/*.onnx
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; assert (3,11) <= sys.version_info < (3,14), "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11 ..."'
+	@$(PYTHON) -m venv $(VENV)
+
+# A first installation takes half a minute to some minutes, so it says what it does.
+$(VENV)/.run: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+	@echo "安装依赖（固定版本，校验哈希）… / installing pinned packages …"
+	@$(BIN)/python $(PIP) install -q --require-hashes -r requirements/run.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "安装开发依赖… / installing pinned packages for development …"
+	@$(BIN)/python $(PIP) install -q --require-hashes -r requirements/dev.lock
+	@$(INSTALL_SELF)
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,61 @@
+"""The units, as systemd itself judges them."""
+
+import configparser
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.health import WATCHDOG_S
+from agent.main import EX_CONFIG, PROCESSES, START_S, STOP_S
+
+UNITS = Path(__file__).parent.parent / "systemd"
+
+
+class _Unit(configparser.RawConfigParser):
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def read(name: str) -> _Unit:
+    unit = _Unit()
+    unit.read_string((UNITS / f"yunjian-{name}.service").read_text(encoding="utf-8"))
+    return unit
+
+
+@pytest.mark.needs_debian("systemd-analyze")
+def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+    for unit in UNITS.iterdir():
+        shutil.copy(unit, tmp_path)
+    installed = "/opt/yunjian/bin/yunjian"
+    for unit in tmp_path.glob("*.service"):
+        text = unit.read_text(encoding="utf-8")
+        assert f"ExecStart={installed} process " in text
+        # verify looks for the program, which only an installation has.
+        unit.write_text(text.replace(installed, "/bin/true"), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(map(str, tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_there_is_a_unit_for_each_process_and_no_other() -> None:
+    assert {unit.name for unit in UNITS.iterdir()} == {"yunjian.target"} | {f"yunjian-{n}.service" for n in PROCESSES}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_units_watch_as_the_supervisor_does(name: str) -> None:
+    unit = read(name)
+    assert unit["Service"]["Type"] == "notify"
+    assert unit["Service"]["Restart"] == "always"
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert float(unit["Service"]["WatchdogSec"]) == WATCHDOG_S
+    assert float(unit["Service"]["TimeoutStartSec"]) == START_S
+    assert float(unit["Service"]["TimeoutStopSec"]) == STOP_S
+    assert int(unit["Service"]["RestartPreventExitStatus"]) == EX_CONFIG
+    assert unit["Install"]["WantedBy"] == "yunjian.target"
