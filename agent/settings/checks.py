@@ -1,18 +1,291 @@
-"""Rules that span several keys, and what only the machine can answer: does that file exist, does that zone.
+"""Rules that span several keys, and what only the machine can answer: is there such a zone, such a file.
 
-They look at the plain values of the file, so that they speak even when another key is wrong, and at nothing
-that `models.py` has already refused.
+They look at the plain values of the file, so that they speak even while another key is wrong, and say nothing
+about a value that `models.py` refuses already. A mistake stops the start; a warning is told and lived with.
 """
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 from agent.facts import Text
-from agent.settings.models import Settings
-from agent.settings.wording import Place
+from agent.settings.mistakes import Place
+from agent.settings.secrets import look_at_file, look_at_secret
 
 Found = tuple[Place, Text]
+_Section = dict[str, Any]
+
+LONGEST_SOCKET_PATH: Final = 107
+"""sun_path of unix(7) holds 108 bytes, the last of which is zero."""
+
+_LONGEST_SOCKET_NAME: Final = "record.sock"
+_LISTS: Final = ("rooms", "cameras", "bridges", "zones", "platforms")
+_THINGS: Final = {
+    "rooms": Text("房间", "room"),
+    "cameras": Text("摄像机", "camera"),
+    "bridges": Text("采集板", "bridge"),
+    "zones": Text("防区", "zone"),
+    "platforms": Text("平台", "platform"),
+}
+_REFERENCES: Final = (
+    ("cameras", "room", "rooms"),
+    ("zones", "room", "rooms"),
+    ("zones", "bridge", "bridges"),
+    ("zones", "cameras", "cameras"),
+)
+_HOST_AND_PORT: Final = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:@?#\[]*)(?::(\d+))?(?:[/?#]|$)")
 
 
-def check(values: dict[str, Any], settings: Settings | None) -> tuple[list[Found], list[Found]]:
-    """The mistakes and the warnings in `values`; `settings` is None when the models refused them."""
-    return [], []
+def check(values: _Section, folder: Path) -> tuple[list[Found], list[Found]]:
+    """The mistakes and the warnings in `values`; relative paths in it start at `folder`."""
+    mistakes = [
+        *_twice(values),
+        *_unknown_names(values),
+        *_ports(values),
+        *_days(values),
+        *_time_zone(values),
+        *_runtime(values, folder),
+        *_files(values, folder),
+        *_pairs(values),
+        *_web(values),
+    ]
+    return mistakes, [
+        *_nothing_watches(values),
+        *_half_done(values),
+        *_in_the_open(values),
+        *_not_there(values, folder),
+    ]
+
+
+def _section(values: _Section, key: str) -> _Section:
+    section = values.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def _items(values: _Section, key: str) -> Iterator[tuple[int, _Section]]:
+    items = values.get(key)
+    if isinstance(items, list):
+        for number, item in enumerate(items):
+            if isinstance(item, dict):
+                yield number, item
+
+
+def _first_places(values: _Section, key: str, *parts: str) -> Iterator[tuple[int, Any, int]]:
+    """(number, value, number of the first item that had the same value) for each repeat."""
+    seen: dict[Any, int] = {}
+    for number, item in _items(values, key):
+        value = tuple(item.get(part) for part in parts)
+        if any(not isinstance(each, str | int) for each in value):
+            continue
+        if value in seen:
+            yield number, value, seen[value]
+        else:
+            seen[value] = number
+
+
+def _twice(values: _Section) -> Iterator[Found]:
+    for key in _LISTS:
+        for number, _, first in _first_places(values, key, "id"):
+            yield (key, number, "id"), Text(f"与 {key}[{first}] 的 id 相同", f"is the id of {key}[{first}] too")
+    for number, _, first in _first_places(values, "zones", "bridge", "input"):
+        text = Text(f"与 zones[{first}] 用了同一块板的同一路输入", f"zones[{first}] is on this input of this bridge")
+        yield ("zones", number, "input"), text
+    for number, _, first in _first_places(values, "bridges", "port"):
+        yield ("bridges", number, "port"), Text(f"与 bridges[{first}] 同一串口", f"is the port of bridges[{first}] too")
+
+
+def _unknown_names(values: _Section) -> Iterator[Found]:
+    for owner, key, owned in _REFERENCES:
+        known = [item["id"] for _, item in _items(values, owned) if isinstance(item.get("id"), str)]
+        for number, item in _items(values, owner):
+            given = item.get(key)
+            names: list[tuple[Place, Any]] = (
+                [((owner, number, key, place), each) for place, each in enumerate(given)]
+                if isinstance(given, list)
+                else [((owner, number, key), given)]
+            )
+            for place, name in names:
+                if isinstance(name, str) and name not in known:
+                    thing, there = _THINGS[owned], ", ".join(known)
+                    zh = f"没有这个{thing.zh}（'{name}'）；已有：{there or '无'}"
+                    yield place, Text(zh, f"no such {thing.en} (got '{name}'); known: {there or 'none'}")
+
+
+def _addresses(values: _Section) -> Iterator[tuple[Place, str]]:
+    for number, camera in _items(values, "cameras"):
+        for key in ("main", "sub"):
+            if isinstance(camera.get(key), str):
+                yield ("cameras", number, key), camera[key]
+    for number, platform in _items(values, "platforms"):
+        brokers = platform.get("brokers")
+        for place, broker in enumerate(brokers if isinstance(brokers, list) else ()):
+            if isinstance(broker, str):
+                yield ("platforms", number, "brokers", place), broker
+
+
+def _ports(values: _Section) -> Iterator[Found]:
+    for place, address in _addresses(values):
+        match = _HOST_AND_PORT.match(address)
+        port = match.group(2) if match else None
+        if port is not None and not 1 <= int(port[:9]) <= 65535:
+            yield (
+                place,
+                Text(f"端口应为 1 到 65535 的整数（{port[:9]}）", f"port must be from 1 to 65535 (got {port[:9]})"),
+            )
+
+
+def _days(values: _Section) -> Iterator[Found]:
+    footage = _section(values, "footage")
+    least, target = footage.get("minimum_days", 30), footage.get("target_days", 90)
+    if type(least) is int and type(target) is int and target < least:
+        text = Text(
+            f"应不小于 minimum_days（{least}）（{target}）",
+            f"must not be less than minimum_days, {least} (got {target})",
+        )
+        yield ("footage", "target_days" if "target_days" in footage else "minimum_days"), text
+
+
+def _time_zone(values: _Section) -> Iterator[Found]:
+    name = _section(values, "facility").get("time_zone", "Asia/Shanghai")
+    if not isinstance(name, str):
+        return
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        zh = f"没有这个时区，应如 Asia/Shanghai（'{name[:40]}'）"
+        yield ("facility", "time_zone"), Text(zh, f"no such time zone, write as in Asia/Shanghai (got '{name[:40]}')")
+
+
+def _runtime(values: _Section, folder: Path) -> Iterator[Found]:
+    runtime = _section(values, "paths").get("runtime")
+    if isinstance(runtime, str):
+        length = len(bytes(folder / runtime / _LONGEST_SOCKET_NAME))
+        if length > LONGEST_SOCKET_PATH:
+            most = LONGEST_SOCKET_PATH - len(_LONGEST_SOCKET_NAME) - 1
+            here = length - len(_LONGEST_SOCKET_NAME) - 1
+            zh = f"路径太长，套接字放不下：最多 {most} 字节（{here}）"
+            yield ("paths", "runtime"), Text(zh, f"too long for a socket: at most {most} bytes (got {here})")
+
+
+def _files(values: _Section, folder: Path) -> Iterator[Found]:
+    for place, item in _with_credentials(values):
+        given = item.get("password_file")
+        if isinstance(given, str):
+            yield from (((*place, "password_file"), text) for text in look_at_secret(folder / given))
+    for number, platform in _items(values, "platforms"):
+        tls = _section(platform, "tls")
+        for key in ("ca_file", "certificate_file", "key_file"):
+            if isinstance(tls.get(key), str):
+                look = look_at_secret if key == "key_file" else look_at_file
+                yield from ((("platforms", number, "tls", key), text) for text in look(folder / tls[key]))
+
+
+def _with_credentials(values: _Section) -> Iterator[tuple[Place, _Section]]:
+    for key in ("cameras", "platforms"):
+        for number, item in _items(values, key):
+            yield (key, number), item
+
+
+def _pairs(values: _Section) -> Iterator[Found]:
+    for place, item in _with_credentials(values):
+        if item.get("password_file") is not None and item.get("username") is None:
+            text = Text("有 password_file 却没有 username", "there is a password_file but no username")
+            yield (*place, "password_file"), text
+    for number, platform in _items(values, "platforms"):
+        tls = _section(platform, "tls")
+        for key, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
+            if tls.get(key) is not None and tls.get(other) is None:
+                yield ("platforms", number, "tls", key), Text(f"还需要 {other}", f"{other} is needed too")
+
+
+def _web(values: _Section) -> Iterator[Found]:
+    host = _section(values, "web").get("host", "127.0.0.1")
+    if isinstance(host, str) and host not in ("localhost", "::1") and not re.fullmatch(r"127(\.\d{1,3}){3}", host):
+        zh = f"页面还没有登录，只能在本机监听：127.0.0.1、::1 或 localhost（'{host[:40]}'）"
+        en = f"the pages have no login yet, so this machine only: 127.0.0.1, ::1 or localhost (got '{host[:40]}')"
+        yield ("web", "host"), Text(zh, en)
+
+
+def _nothing_watches(values: _Section) -> Iterator[Found]:
+    if not any(zone.get("type") == "panic_24h" for _, zone in _items(values, "zones")):
+        yield ("zones",), Text("没有一键报警防区（panic_24h）", "there is no panic zone (panic_24h)")
+    roles = [platform.get("role") for _, platform in _items(values, "platforms")]
+    if not roles:
+        yield ("platforms",), Text("没有平台：告警送不出去", "there is no platform: alerts reach nobody outside")
+    elif "public_security" not in roles:
+        yield ("platforms",), Text("没有公安平台（public_security）", "there is no police platform (public_security)")
+    if not any(True for _ in _items(values, "cameras")):
+        yield ("cameras",), Text("没有摄像机", "there are no cameras")
+    used = [zone.get("bridge") for _, zone in _items(values, "zones")]
+    for number, bridge in _items(values, "bridges"):
+        if isinstance(bridge.get("id"), str) and bridge["id"] not in used:
+            yield ("bridges", number, "id"), Text("没有防区用这块板", "no zone uses this bridge")
+
+
+def _half_done(values: _Section) -> Iterator[Found]:
+    counted: list[Any] = []
+    for number, camera in _items(values, "cameras"):
+        room = camera.get("room")
+        if camera.get("count_people", True) is not True:
+            continue
+        if room is None:
+            text = Text("没有 room，不会计数", "has no room, so nobody is counted")
+            yield ("cameras", number), text
+        else:
+            counted.append(room)
+    for number, room in _items(values, "rooms"):
+        if room.get("id") in counted and room.get("capacity") is None:
+            yield ("rooms", number), Text("没有 capacity，不报超员", "has no capacity, so no over-capacity alert")
+    for place, item in _with_credentials(values):
+        if item.get("username") is not None and item.get("password_file") is None:
+            yield (*place, "username"), Text("没有 password_file", "there is no password_file")
+    for number, _, first in _first_places(values, "cameras", "main"):
+        text = Text(f"与 cameras[{first}] 同一地址", f"is the address of cameras[{first}] too")
+        yield ("cameras", number, "main"), text
+    location = _section(_section(values, "facility"), "location")
+    if not location.get("longitude") and not location.get("latitude"):
+        text = Text("没有经纬度：告警里没有位置", "no longitude and latitude: alerts carry no place")
+        yield ("facility",), text
+
+
+def _in_the_open(values: _Section) -> Iterator[Found]:
+    """Secrets and alarms that travel readable for others."""
+    for place, address in _addresses(values):
+        if place[0] == "cameras":
+            try:
+                query = parse_qsl(urlsplit(address).query, max_num_fields=50)
+            except ValueError:
+                continue
+            if any(word in name.lower() for name, _ in query for word in ("pass", "pwd")):
+                text = Text("地址参数里有密码，别人能读到", "a password stands in the address, readable for others")
+                yield place, text
+        elif address.startswith("mqtt://") and not _is_loopback(address):
+            yield place, Text("未加密，建议 mqtts://", "not encrypted, better mqtts://")
+
+
+def _not_there(values: _Section, folder: Path) -> Iterator[Found]:
+    for number, bridge in _items(values, "bridges"):
+        if isinstance(bridge.get("port"), str) and not _exists(folder / bridge["port"]):
+            yield ("bridges", number, "port"), Text("此刻没有这个串口", "there is no such port at the moment")
+    volume = _section(values, "footage").get("volume", "/var/lib/yunjian/footage")
+    if isinstance(volume, str) and not _exists(folder / volume):
+        yield (
+            ("footage", "volume"),
+            Text("此刻没有这个目录：不会录像", "there is no such folder now: nothing is recorded"),
+        )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # not ours to see, so nothing to say
+
+
+def _is_loopback(address: str) -> bool:
+    match = _HOST_AND_PORT.match(address)
+    host = match.group(1) if match else ""
+    return host in ("localhost", "[::1]") or host.startswith("127.")

@@ -8,14 +8,15 @@ Invariants
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from agent.facts import Text
 from agent.settings.checks import check
-from agent.settings.mistakes import Mistake, SettingsError
+from agent.settings.mistakes import Mistake, Place, SettingsError
 from agent.settings.models import Settings
-from agent.settings.wording import Place, sentence
+from agent.settings.wording import sentence
 from agent.settings.yaml_tree import MAX_FILE_BYTES, Tree, dotted, read_tree
 
 __all__ = ["Findings", "Mistake", "SettingsError", "examine", "load"]
@@ -59,24 +60,25 @@ def examine_bytes(data: bytes, path: Path) -> Findings:
     tree, mistakes = read_tree(data)
     if tree is None:
         return Findings(path, None, sorted(mistakes), [])
-    folder = Path(path).absolute().parent
-    settings, wrong = _validate(tree, folder)
+    folder = path.absolute().parent
+    values = _without_nulls(tree.values)
+    settings, wrong = _validate(tree, values, folder)
     mistakes += wrong
-    errors, warnings = check(tree.values, settings)
+    errors, warnings = check(values, folder)
     mistakes += [_placed(tree, place, text) for place, text in errors]
     told = [_placed(tree, place, text) for place, text in warnings]
     return Findings(path, None if mistakes else settings, sorted(set(mistakes)), sorted(set(told)))
 
 
-def _validate(tree: Tree, folder: Path) -> tuple[Settings | None, list[Mistake]]:
-    text = json.dumps(_without_nulls(tree.values))
+def _validate(tree: Tree, values: Any, folder: Path) -> tuple[Settings | None, list[Mistake]]:
+    text = json.dumps(values)
     try:
         return Settings.model_validate_json(text, strict=True, context={"folder": folder}), []
     except ValidationError as error:
         return None, [_mistake(tree, found["type"], found["loc"], found.get("input")) for found in error.errors()]
 
 
-def _without_nulls(values: object) -> object:
+def _without_nulls(values: Any) -> Any:
     """A key with nothing after it means the same as no key, so that its lines may be commented out."""
     if isinstance(values, dict):
         return {key: _without_nulls(value) for key, value in values.items() if value is not None}

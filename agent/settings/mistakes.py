@@ -6,6 +6,9 @@ from pathlib import Path
 
 from agent.facts import Text
 
+Place = tuple[str | int, ...]
+"""Where a value stands: keys and list places from the top, as in ("cameras", 1, "main")."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:

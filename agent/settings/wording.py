@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any, Final
 
 from agent.facts import Text
+from agent.settings.mistakes import Place
 from agent.settings.models import Settings
 
 _Schema = dict[str, Any]
-Place = tuple[str | int, ...]
 
 _SECRET_WORDS: Final = ("pass", "secret", "token", "key", "pwd")
 

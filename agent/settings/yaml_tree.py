@@ -29,7 +29,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from agent.facts import Text
-from agent.settings.mistakes import Mistake
+from agent.settings.mistakes import Mistake, Place
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """A facility of a hundred cameras needs about 30 kB."""
@@ -37,19 +37,16 @@ MAX_FILE_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 16
 """The settings are five levels deep."""
 
-Path = tuple[str | int, ...]
-"""Where a value stands: keys and list places from the top."""
-
 
 @dataclass(slots=True)
 class Tree:
     """The values of a file; `positions` gives (line, column) of a value, `keys` that of the key before it."""
 
     values: Any
-    positions: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    positions: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Place, tuple[int, int]] = field(default_factory=dict)
 
-    def position(self, path: Path) -> tuple[int, int]:
+    def position(self, path: Place) -> tuple[int, int]:
         """Where `path` stands, or the nearest thing around it that stands in the file."""
         for length in range(len(path), -1, -1):
             place = self.positions.get(path[:length])
@@ -58,7 +55,7 @@ class Tree:
         return (1, 1)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: Place) -> str:
     """`cameras[1].main`."""
     text = ""
     for part in path:
@@ -166,15 +163,15 @@ class _Open:
     """A mapping or list that is still being read. `key` is the key whose value comes next."""
 
     values: dict[str, Any] | list[Any]
-    path: Path
+    path: Place
     key: Any = _NOTHING
 
 
 class _Builder:
     def __init__(self) -> None:
         self.root: Any = _NOTHING
-        self.positions: dict[Path, tuple[int, int]] = {}
-        self.keys: dict[Path, tuple[int, int]] = {}
+        self.positions: dict[Place, tuple[int, int]] = {}
+        self.keys: dict[Place, tuple[int, int]] = {}
         self.mistakes: list[Mistake] = []
         self._open: list[_Open] = []
         self._documents = 0
@@ -213,7 +210,7 @@ class _Builder:
         self._put(values, place, open_as=values)
 
     def _put(self, value: Any, place: tuple[int, int], open_as: dict[str, Any] | list[Any] | None) -> None:
-        path: Path = ()
+        path: Place = ()
         if not self._open:
             if self._documents == 1:
                 self.root = value
