@@ -1,0 +1,258 @@
+"""The rows of alarm.db: each function is one job for the store thread, or one reading for anybody.
+
+Nothing here begins or commits a transaction. A job may run again after a failed commit, so each gives the same rows
+however often it runs.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from agent import audit
+from agent.delivery.payload import Alert
+from agent.facts import InputState
+from agent.safety.incidents import Incident, Life
+from agent.safety.zones import ZoneState
+
+SEQ_BLOCK = 10_000
+"""Sequence numbers reserved at once: with the store dead, this many alerts still go out numbered."""
+
+_KEPT_INPUTS = 20_000
+"""Events of boards remembered to recognise a repeat: a board's ring holds 16."""
+
+InputKey = tuple[str, int, int]
+"""(board uid, boot, event id)."""
+
+FactKey = tuple[str, str, int]
+"""(process, boot, n)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An alert that a platform has not receipted."""
+
+    event_id: str
+    platform: str
+    priority: int
+    order: int
+    alert_class: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Sequence numbers from `first` to before `end`, reserved by a commit: never given again."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What one fact changes, in one transaction. Alerts are numbered in the order of `alerts`."""
+
+    alerts: tuple[tuple[Alert, dict[str, Any]], ...] = ()
+    platforms: tuple[str, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    zones: tuple[tuple[str, ZoneState], ...] = ()
+    seen_input: InputKey | None = None
+    seen_fact: FactKey | None = None
+    deed: audit.Deed | None = None
+    at_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where an alert stands with a platform; times are UTC ns, 0 leaves the time as it is."""
+
+    event_id: str
+    platform: str
+    state: str
+    done: bool
+    published_ns: int = 0
+    receipted_ns: int = 0
+    case_no: str = ""
+
+
+def put(db: sqlite3.Connection, write: Write) -> audit.Row | None:
+    """Store what a fact changed; the audit row when there is one."""
+    for alert, body in write.alerts:
+        _put_alert(db, alert, body, write.platforms)
+    for incident in write.incidents:
+        _put_incident(db, incident)
+    for zone_id, state in write.zones:
+        db.execute("INSERT OR REPLACE INTO zones VALUES (?, ?, ?)", (zone_id, str(state.input), state.since_ns))
+    if write.seen_input is not None:
+        db.execute("INSERT OR IGNORE INTO seen_inputs VALUES (?, ?, ?, ?)", (*write.seen_input, write.at_ns))
+    if write.seen_fact is not None:
+        db.execute("INSERT OR IGNORE INTO seen_facts VALUES (?, ?, ?, ?)", (*write.seen_fact, write.at_ns))
+    return None if write.deed is None else _put_deed(db, write.deed)
+
+
+def _put_alert(db: sqlite3.Connection, alert: Alert, body: dict[str, Any], platforms: Iterable[str]) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO events (id, seq, class, type, subject, priority, incident_id, at_ns, pressed_ns,"
+        " summary_zh, summary_en, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            alert.id, alert.seq, alert.alert_class, alert.type, alert.subject, alert.priority, alert.incident_id,
+            alert.at_ns, alert.pressed_ns, alert.summary.zh, alert.summary.en, json.dumps(body, ensure_ascii=False),
+        ),
+    )  # fmt: skip
+    db.executemany(
+        "INSERT OR IGNORE INTO outbox (event_id, platform, state) VALUES (?, ?, 'pending')",
+        [(alert.id, platform) for platform in platforms],
+    )
+
+
+def _put_incident(db: sqlite3.Connection, incident: Incident) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO incidents (id, kind, subject, name, room_id, latching, state, count, triggered_ns,"
+        " last_ns, acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            incident.id, incident.kind, incident.subject, incident.name, incident.room_id, int(incident.latching),
+            str(incident.state), incident.count, incident.triggered_ns, incident.last_ns, incident.acknowledged_ns,
+            incident.acknowledged_by, incident.restored_ns, incident.reset_ns, incident.reset_by, incident.reset_why,
+        ),
+    )  # fmt: skip
+
+
+def _put_deed(db: sqlite3.Connection, deed: audit.Deed) -> audit.Row:
+    n, previous = db.execute("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone() or (0, audit.BEGINNING)
+    row = audit.link(n + 1, previous, deed)
+    detail = json.dumps(deed.detail, ensure_ascii=False)
+    db.execute(
+        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.n, deed.at_ns, deed.who, deed.action, deed.subject, detail, row.hash),
+    )
+    return row
+
+
+def put_delivery(db: sqlite3.Connection, delivery: Delivery) -> None:
+    """Store where an alert stands with a platform. What is done stays done."""
+    db.execute(
+        "UPDATE outbox SET state = ?, done = ?, published_ns = CASE WHEN published_ns = 0 THEN ? ELSE published_ns END,"
+        " receipted_ns = ?, case_no = ? WHERE event_id = ? AND platform = ? AND done = 0",
+        (
+            delivery.state, int(delivery.done), delivery.published_ns, delivery.receipted_ns, delivery.case_no,
+            delivery.event_id, delivery.platform,
+        ),
+    )  # fmt: skip
+
+
+def put_receipt(db: sqlite3.Connection, platform: str, event_id: str, status: str, case_no: str, at_ns: int) -> None:
+    """Remember a receipt, once per status."""
+    db.execute(
+        "INSERT OR IGNORE INTO seen_receipts VALUES (?, ?, ?, ?, ?)", (platform, event_id, status, case_no, at_ns)
+    )
+
+
+def reserve(db: sqlite3.Connection, at_least: int = 1) -> Block:
+    """Reserve the next block of sequence numbers, none of them below `at_least`."""
+    row = db.execute("SELECT next FROM numbers WHERE name = 'seq'").fetchone()
+    first = max(row[0] if row else 1, at_least)
+    db.execute("INSERT OR REPLACE INTO numbers VALUES ('seq', ?)", (first + SEQ_BLOCK,))
+    return Block(first, first + SEQ_BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was stored before this start."""
+
+    incidents: tuple[Incident, ...]
+    zones: dict[str, ZoneState]
+    seen_inputs: frozenset[InputKey]
+    seen_facts: frozenset[FactKey]
+    waiting: tuple[Waiting, ...]
+
+
+def read_kept(db: sqlite3.Connection, waiting_at_most: int) -> Kept:
+    """Everything that a start needs."""
+    return Kept(
+        incidents=tuple(read_incidents(db, open_only=True)),
+        zones={
+            zone_id: ZoneState(InputState(state), since_ns)
+            for zone_id, state, since_ns in db.execute("SELECT zone_id, input, since_ns FROM zones")
+        },
+        seen_inputs=frozenset(
+            db.execute(
+                "SELECT board_uid, boot_id, event_id FROM seen_inputs ORDER BY at_ns DESC LIMIT ?", (_KEPT_INPUTS,)
+            )
+        ),
+        seen_facts=frozenset(
+            db.execute("SELECT process, boot, n FROM seen_facts ORDER BY at_ns DESC LIMIT ?", (_KEPT_INPUTS,))
+        ),
+        waiting=tuple(read_waiting(db, waiting_at_most)),
+    )
+
+
+def read_waiting(db: sqlite3.Connection, at_most: int) -> list[Waiting]:
+    """What platforms have not receipted, most urgent and oldest first."""
+    rows = db.execute(
+        "SELECT o.event_id, o.platform, e.priority, e.n, e.class, e.body FROM outbox o JOIN events e"
+        " ON e.id = o.event_id WHERE o.done = 0 ORDER BY e.priority, e.n LIMIT ?",
+        (at_most,),
+    )
+    return [
+        Waiting(event_id, platform, priority, n, alert_class, json.loads(body))
+        for event_id, platform, priority, n, alert_class, body in rows
+    ]
+
+
+def read_incidents(db: sqlite3.Connection, open_only: bool, at_most: int = 500) -> list[Incident]:
+    """Incidents, oldest first; the newest `at_most` of them."""
+    where = "WHERE state NOT IN ('reset', 'closed')" if open_only else ""
+    rows = db.execute(
+        "SELECT id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count, acknowledged_ns,"
+        " acknowledged_by, restored_ns, reset_ns, reset_by, reset_why FROM incidents"
+        f" {where} ORDER BY triggered_ns DESC LIMIT ?",
+        (at_most,),
+    ).fetchall()
+    return [
+        Incident(*row[:5], latching=bool(row[5]), triggered_ns=row[6], last_ns=row[7], state=Life(row[8]), count=row[9],
+                 acknowledged_ns=row[10], acknowledged_by=row[11], restored_ns=row[12], reset_ns=row[13],
+                 reset_by=row[14], reset_why=row[15])
+        for row in reversed(rows)
+    ]  # fmt: skip
+
+
+def read_events(
+    db: sqlite3.Connection, limit: int, after_seq: int | None, alert_class: str | None
+) -> list[dict[str, Any]]:
+    """The newest `limit` alerts as the verb `events` gives them, oldest first."""
+    rows = db.execute(
+        "SELECT n, seq, id, type, subject, priority, incident_id, at_ns, pressed_ns, summary_zh, summary_en, body"
+        " FROM events WHERE (? IS NULL OR seq > ?) AND (? IS NULL OR class = ?) ORDER BY n DESC LIMIT ?",
+        (after_seq, after_seq, alert_class, alert_class, limit),
+    ).fetchall()
+    events = []
+    for _, seq, event_id, kind, subject, priority, incident_id, at_ns, pressed_ns, zh, en, body in reversed(rows):
+        delivery = {
+            platform: {
+                "state": state,
+                "published_ns": published_ns or None,
+                "receipted_ns": receipted_ns or None,
+                "case_no": case_no,
+            }
+            for platform, state, published_ns, receipted_ns, case_no in db.execute(
+                "SELECT platform, state, published_ns, receipted_ns, case_no FROM outbox WHERE event_id = ?",
+                (event_id,),
+            )
+        }
+        event: dict[str, Any] = {
+            "seq": seq, "id": event_id, "type": kind, "subject": subject, "time": json.loads(body)["time"],
+            "priority": priority, "incident_id": incident_id or None, "summary_zh": zh, "summary_en": en,
+            "at_ns": at_ns, "pressed_ns": pressed_ns or None, "body": json.loads(body), "delivery": delivery,
+        }  # fmt: skip
+        events.append(event)
+    return events
+
+
+def read_audit(db: sqlite3.Connection) -> list[audit.Row]:
+    """The whole chain."""
+    return [
+        audit.Row(n, audit.Deed(at_ns, who, action, subject, json.loads(detail)), known)
+        for n, at_ns, who, action, subject, detail, known in db.execute("SELECT * FROM audit ORDER BY n")
+    ]

@@ -1,0 +1,232 @@
+"""alarm.db: one thread writes it, in batches, and tells each writer after the commit.
+
+Invariants
+1. One thread, `store`, owns the only writing connection. WAL, synchronous=FULL: what was told committed survives a
+   power cut.
+2. A job is told done only after the commit that holds it; jobs are committed in the order in which they came.
+3. A commit that fails is tried again with all of its jobs until it succeeds: nothing that was handed over is dropped
+   while the process lives.
+4. A database that cannot be read is set aside, never overwritten.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import Clock
+from agent.delivery.rows import Block, Kept, read_kept, reserve
+from agent.delivery.schema import NewerSchema, migrate
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 256
+"""Jobs in one commit, at most: bounds how long the first of them waits for the last."""
+
+AGAIN_S: Final = 1.0
+"""Wait before a failed commit or opening is tried again."""
+
+BUSY_S: Final = 2.0
+"""A reader may hold the database no longer than 1 s (ARCHITECTURE); twice that is waited for."""
+
+WAITING_AT_MOST: Final = 5000
+"""Alerts taken into memory from earlier starts; the rest follows as these go out."""
+
+Job = Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The database is open: what it held, and the first reserved sequence numbers of this start."""
+
+    kept: Kept
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """Whether alerts can be stored; `detail` is the error's text."""
+
+    ok: bool
+    detail: str = ""
+
+
+class JobFailed(Exception):
+    """The job itself is wrong; the database is not. Trying again would not help."""
+
+
+class AlarmStore:
+    """The database of the alarm process. Callbacks run on the store thread and must not wait."""
+
+    def __init__(self, path: Path, clock: Clock, opened: Callable[[Opened], None]) -> None:
+        """Use the database at `path`; `opened` is told once, when it is open."""
+        self.path = path
+        self._clock = clock
+        self._opened = opened
+        self._jobs: deque[tuple[Job, Callable[[Any], None] | None]] = deque()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._state = StoreState(ok=False, detail="not open yet")
+        self._busy_since_ns = 0
+        self._seq_floor = 1
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    def start(self, timeout_s: float) -> bool:
+        """Begin; True when the database was open within the time. Otherwise opening goes on in the background."""
+        self._thread.start()
+        return self._ready.wait(timeout_s)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Commit what waits, then stop. Raises RuntimeError when the thread hangs."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise RuntimeError("the store did not stop")
+
+    def submit(self, job: Job, done: Callable[[Any], None] | None = None) -> None:
+        """Run `job` in the next commit; `done` gets its result after it, or a JobFailed. Never waits."""
+        self._jobs.append((job, done))
+        self._wake.set()
+
+    def waiting(self) -> int:
+        """How many jobs are not committed."""
+        return len(self._jobs)
+
+    def state(self) -> StoreState:
+        """Whether the last attempt to open or to commit succeeded."""
+        return self._state
+
+    def stuck_s(self) -> float:
+        """For how long the commit under way has been running; 0 when none is."""
+        since_ns = self._busy_since_ns
+        return (self._clock.mono_ns() - since_ns) / 1e9 if since_ns else 0.0
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A short reading connection for the calling thread. Raises sqlite3.Error."""
+        db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=1.0)
+        try:
+            yield db
+        finally:
+            db.close()
+
+    def _run(self) -> None:
+        db: sqlite3.Connection | None = None
+        while not (self._stop.is_set() and not self._jobs):
+            try:
+                if db is None:
+                    db = self._open()
+                if not self._jobs:
+                    self._clock.wait(self._wake, 3600)
+                    self._wake.clear()
+                else:
+                    self._commit(db)
+                if not self._state.ok:
+                    self._state = StoreState(ok=True)
+            except (sqlite3.Error, OSError, NewerSchema) as error:
+                self._busy_since_ns = 0
+                if self._state.detail != str(error):
+                    log.error("alerts cannot be stored: %s: %s", self.path, error)
+                self._state = StoreState(ok=False, detail=str(error))
+                _close(db)
+                db = None
+                if self._stop.is_set():
+                    log.error("%d changes were not stored", len(self._jobs))
+                    return
+                self._clock.wait(self._stop, AGAIN_S)
+        _close(db)
+
+    def _open(self) -> sqlite3.Connection:
+        self._busy_since_ns = self._clock.mono_ns()
+        try:
+            db = self._connect()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) or not self.path.exists():
+                raise
+            self._set_aside(error)
+            db = self._connect()
+        if not self._ready.is_set():
+            db.execute("BEGIN IMMEDIATE")
+            block = reserve(db, self._seq_floor)
+            kept = read_kept(db, WAITING_AT_MOST)
+            db.execute("COMMIT")
+            self._state = StoreState(ok=True)
+            self._opened(Opened(kept, block))
+            self._ready.set()
+        self._busy_since_ns = 0
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            migrate(db)
+            if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _set_aside(self, error: Exception) -> None:
+        """Keep what cannot be read for later study, and go on with a new database.
+
+        Sequence numbers go on from the seconds since 1970, above any that were ever given.
+        """
+        wall_ns = self._clock.wall_ns()
+        for ending in ("", "-wal", "-shm"):
+            part = self.path.with_name(self.path.name + ending)
+            if part.exists():
+                part.rename(part.with_name(f"{part.name}.damaged-{wall_ns // 1_000_000_000}"))
+        self._seq_floor = wall_ns // 1_000_000_000
+        log.error("%s is damaged (%s): it was set aside and a new one begun", self.path, error)
+
+    def _commit(self, db: sqlite3.Connection) -> None:
+        batch = [self._jobs[index] for index in range(min(len(self._jobs), BATCH))]
+        self._busy_since_ns = self._clock.mono_ns()
+        results: list[Any] = []
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for job, _ in batch:
+                results.append(_run_job(db, job))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self._busy_since_ns = 0
+        for (_, done), result in zip(batch, results, strict=True):
+            self._jobs.popleft()
+            if done is not None:
+                done(result)
+
+
+def _run_job(db: sqlite3.Connection, job: Job) -> Any:
+    db.execute("SAVEPOINT job")
+    try:
+        result = job(db)
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, ValueError, TypeError) as error:
+        # The job is wrong, not the disk: trying again would hold up all that follow.
+        db.execute("ROLLBACK TO job")
+        log.exception("a change was refused by the database")
+        result = JobFailed(str(error))
+    db.execute("RELEASE job")
+    return result
+
+
+def _close(db: sqlite3.Connection | None) -> None:
+    if db is not None:
+        try:
+            db.close()
+        except sqlite3.Error as error:
+            log.warning("closing alarm.db: %s", error)

@@ -1,0 +1,141 @@
+"""PURE. Zones: what a change of one input means for the place that it guards.
+
+Invariants
+1. No zone type here can be disarmed: there is no arming yet, so every zone always reports (a perimeter zone
+   reports that its door was opened and closed, and says that it did not know whether it was armed).
+2. A zone that is not known (its link is silent) keeps the last state it was seen in; only a report changes it.
+3. What a zone was last seen in, and what the board now says, decide alone: the same two give the same result.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from agent.facts import InputState
+
+
+class ZoneType(StrEnum):
+    """The four kinds of zone (design of alarms, table of zones)."""
+
+    PANIC_24H = "panic_24h"
+    TAMPER_24H = "tamper_24h"
+    PERIMETER = "perimeter"
+    ENVIRONMENT = "environment"
+
+
+LATCHING = frozenset({ZoneType.PANIC_24H, ZoneType.TAMPER_24H, ZoneType.ENVIRONMENT})
+"""Zones whose incident stays until a person resets it. A perimeter zone will latch once it can be armed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One input and what it guards. `supervised` says that the input can tell a cut line from a pressed button."""
+
+    id: str
+    name: str
+    type: ZoneType
+    bridge_id: str
+    input_no: int
+    room_id: str | None = None
+    cameras: tuple[str, ...] = ()
+    supervised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneState:
+    """The state a zone was last seen in, since when (UTC ns), and whether that is still known."""
+
+    input: InputState = InputState.NORMAL
+    since_ns: int = 0
+    known: bool = False
+
+    @property
+    def shown(self) -> InputState:
+        """The state for people: UNKNOWN while the link to the board is silent."""
+        return self.input if self.known else InputState.UNKNOWN
+
+
+class Meaning(StrEnum):
+    """What a change of state means."""
+
+    PANIC = "panic"
+    PANIC_RESTORED = "panic_restored"
+    TAMPER = "tamper"
+    TAMPER_RESTORED = "tamper_restored"
+    ENVIRONMENT = "environment"
+    ENVIRONMENT_RESTORED = "environment_restored"
+    DOOR_OPENED = "door_opened"
+    DOOR_CLOSED = "door_closed"
+    FAULT = "fault"
+    FAULT_RESTORED = "fault_restored"
+
+
+TRIGGERS = frozenset({Meaning.PANIC, Meaning.TAMPER, Meaning.ENVIRONMENT, Meaning.FAULT})
+"""Meanings that begin an incident, or add to one that is open."""
+
+RESTORES: dict[Meaning, Meaning] = {
+    Meaning.PANIC_RESTORED: Meaning.PANIC,
+    Meaning.TAMPER_RESTORED: Meaning.TAMPER,
+    Meaning.ENVIRONMENT_RESTORED: Meaning.ENVIRONMENT,
+    Meaning.FAULT_RESTORED: Meaning.FAULT,
+}
+"""Which incident each restore belongs to."""
+
+_ALARM = {
+    ZoneType.PANIC_24H: (Meaning.PANIC, Meaning.PANIC_RESTORED),
+    ZoneType.TAMPER_24H: (Meaning.TAMPER, Meaning.TAMPER_RESTORED),
+    ZoneType.PERIMETER: (Meaning.DOOR_OPENED, Meaning.DOOR_CLOSED),
+    ZoneType.ENVIRONMENT: (Meaning.ENVIRONMENT, Meaning.ENVIRONMENT_RESTORED),
+}
+_TAMPER = (Meaning.TAMPER, Meaning.TAMPER_RESTORED)
+_FAULT = (Meaning.FAULT, Meaning.FAULT_RESTORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The board says that the input is in `state`, since `at_ns` (UTC).
+
+    `previous` is what the board says it was before: a press and its release shorter than one report show there.
+    """
+
+    state: InputState
+    at_ns: int
+    previous: InputState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """Nothing is heard from the board: its zones are not known."""
+
+
+def step(zone: Zone, state: ZoneState, fact: Seen | LinkLost) -> tuple[ZoneState, tuple[Meaning, ...]]:
+    """The next state of the zone, and what that means, in the order in which it is to be told.
+
+    A restore of what was comes before the trigger of what is. Seeing the same state again means nothing, except
+    for a new ALARM whose `previous` says that the input had left it: that is a new press.
+    """
+    if isinstance(fact, LinkLost):
+        return replace(state, known=False), ()
+    seen = ZoneState(fact.state, fact.at_ns, known=True)
+    if fact.state is InputState.UNKNOWN:
+        return replace(state, known=False), ()
+    if fact.state is state.input:
+        again = fact.previous is not None and fact.previous is not fact.state
+        if again and fact.state is InputState.ALARM:
+            return seen, (_pair(zone, fact.state)[0],)
+        return replace(state, known=True), ()
+    meanings: list[Meaning] = []
+    if state.input is not InputState.NORMAL:
+        meanings.append(_pair(zone, state.input)[1])
+    if fact.state is not InputState.NORMAL:
+        meanings.append(_pair(zone, fact.state)[0])
+    return seen, tuple(meanings)
+
+
+def _pair(zone: Zone, state: InputState) -> tuple[Meaning, Meaning]:
+    """What a state other than NORMAL means when it begins and when it ends."""
+    if state is InputState.ALARM:
+        return _ALARM[zone.type]
+    if state is InputState.TAMPER:
+        return _TAMPER
+    # A cut or shorted line of a tamper zone is the tampering itself.
+    return _TAMPER if zone.type is ZoneType.TAMPER_24H else _FAULT
