@@ -1,1 +1,1 @@
-"""The models, their manifest, and the recipe that makes the .onnx files from public packages."""
+"""The models of the agent: what each is (manifest) and the recipe that makes it (build)."""
