@@ -1,0 +1,105 @@
+"""The command line itself: argparse in two languages, put together command by command."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent.access.console import Screen
+from agent.access.manual import PAGES, epilog
+from agent.facts import Text
+
+USAGE: Final = 2
+
+Command = Callable[[argparse.Namespace, Screen], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with headings and complaints in the wanted language."""
+
+    language = "zh"
+
+    def box(self, is_option: bool) -> Any:
+        """The group of the options, or that of the arguments."""
+        if is_option not in self._boxes:
+            names = ("选项", "options") if is_option else ("参数", "arguments")
+            self._boxes[is_option] = self.add_argument_group(names[self.language != "zh"])
+        return self._boxes[is_option]
+
+    def __init__(self, *arguments: Any, **rest: Any) -> None:
+        super().__init__(*arguments, **rest)
+        self._boxes: dict[bool, Any] = {}
+
+    def error(self, message: str) -> Any:
+        text = f"命令写法有误：{message}" if self.language == "zh" else f"wrong usage: {message}"
+        hint = f"{'用法见' if self.language == 'zh' else 'see'} {self.prog} --help"
+        self.exit(USAGE, f"yunjian: {text}\n{hint}\n")
+
+
+class _Chinese(argparse.RawDescriptionHelpFormatter):
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "用法：" if prefix is None else prefix)
+
+
+class Build:
+    """The parser of one language, put together command by command."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._chinese = language == "zh"
+        self.top = self._parser_of("yunjian", "")
+        self._common(self.top)
+        self._groups: dict[str, Any] = {"": self._commands_of(self.top, "")}
+
+    def command(self, name: str, run: Command | None, *, hidden: bool = False) -> Parser:
+        """Add the command `name`, as in `footage find`; without `run` it only groups others."""
+        group, _, last = name.rpartition(" ")
+        listed: dict[str, Any] = {} if hidden else {"help": self.t(PAGES[name].summary)}
+        parser: Parser = self._groups[group].add_parser(last, **listed, **self._look(name))
+        parser.language = self._language
+        self._common(parser, argparse.SUPPRESS)
+        if run is not None:
+            parser.set_defaults(command=run)
+        return parser
+
+    def group(self, name: str, run: Command | None = None) -> Parser:
+        """Add a command that has commands below it; `run` is what it does without one."""
+        parser = self.command(name, run)
+        self._groups[name] = self._commands_of(parser, name, required=run is None)
+        return parser
+
+    def t(self, text: Text) -> str:
+        """`text` in the language of this parser; argparse takes % for its own."""
+        return text.in_language(self._language).replace("%", "%%")
+
+    def option(self, parser: Parser, *names: str, zh: str, en: str, **rest: Any) -> None:
+        """Add an option or an argument with its help in both languages."""
+        parser.box(names[0].startswith("-")).add_argument(*names, help=self.t(Text(zh, en)), **rest)
+
+    def _parser_of(self, prog: str, name: str) -> Parser:
+        parser = Parser(prog=prog, **self._look(name))
+        parser.language = self._language
+        return parser
+
+    def _look(self, name: str) -> dict[str, Any]:
+        shape = _Chinese if self._chinese else argparse.RawDescriptionHelpFormatter
+        return {
+            "description": self.t(PAGES[name].summary),
+            "epilog": epilog(name, self._language).replace("%", "%%"),
+            "formatter_class": shape,
+            "add_help": False,
+            "allow_abbrev": False,
+        }
+
+    def _common(self, parser: Parser, default: Any = None) -> None:
+        self.option(parser, "-h", "--help", zh="显示这段说明", en="show this help", action="help")
+        self.option(
+            parser, "--runtime", zh="套接字所在目录", en="folder of the sockets", metavar="DIR", default=default
+        )
+        self.option(parser, "--lang", zh="语言", en="language", choices=("zh", "en"), default=default)
+
+    def _commands_of(self, parser: Parser, name: str, required: bool = True) -> Any:
+        title = "命令" if self._chinese else "commands"
+        return parser.add_subparsers(
+            title=title, metavar=title if name == "" else None, dest=title, required=required,
+            parser_class=Parser,
+        )  # fmt: skip

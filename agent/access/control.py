@@ -1,0 +1,226 @@
+"""What the sockets of the four processes can be asked: one function per verb.
+
+All of them raise wire.WireError when the process cannot be reached and wire.Refused when it says no. Times are
+UTC nanoseconds. A key that an older or newer process leaves out is simply missing, hence `total=False`.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypedDict, TypeVar
+
+from agent.wire import Refused, WireError, call
+
+PROCESSES: Final = ("alarm", "record", "vision", "web")
+STATUS_TIMEOUT_S: Final = 1.0
+"""A process that needs longer than this to say how it is, is not well."""
+
+_SHORTEST_WINDOW_NS: Final = 60 * 1_000_000_000
+_WINDOW_NS: Final = 2 * 3600 * 1_000_000_000
+"""Two hours of one-minute segments fit into one frame several times over; see `_in_windows`."""
+
+T = TypeVar("T")
+Status = dict[str, Any]
+
+
+class Delivery(TypedDict, total=False):
+    """How far an alert has come on its way to one platform."""
+
+    state: str
+    published_ns: int | None
+    receipted_ns: int | None
+    case_no: str | None
+
+
+class Event(TypedDict, total=False):
+    """One alert in the ledger."""
+
+    seq: int
+    id: str
+    type: str
+    subject: str
+    time: str
+    priority: int
+    incident_id: str | None
+    summary_zh: str
+    summary_en: str
+    pressed_ns: int | None
+    body: dict[str, Any]
+    delivery: dict[str, Delivery]
+
+
+class Incident(TypedDict, total=False):
+    """One incident, from the first alarm to its reset."""
+
+    id: str
+    kind: str
+    subject: str
+    name: str
+    room: str | None
+    state: str
+    latched: bool
+    triggered_ns: int
+    last_ns: int
+    count: int
+    acknowledged_ns: int | None
+    acknowledged_by: str | None
+    restored_ns: int | None
+    reset_ns: int | None
+    reset_by: str | None
+    reset_why: str | None
+
+
+class Span(TypedDict, total=False):
+    """Footage without a gap."""
+
+    from_ns: int
+    to_ns: int
+
+
+class Gap(TypedDict, total=False):
+    """A time without footage, and why."""
+
+    from_ns: int
+    to_ns: int
+    reason: str
+    detail: str
+
+
+class Segment(TypedDict, total=False):
+    """One file of footage."""
+
+    path: str
+    start_ns: int
+    end_ns: int
+    codec: str
+    bytes: int
+    state: str
+
+
+def statuses(runtime: Path, timeout_s: float = STATUS_TIMEOUT_S) -> dict[str, Status | None]:
+    """How each process says it is, all asked at the same time; None for one that does not answer."""
+    found: dict[str, Status | None] = dict.fromkeys(PROCESSES)
+
+    def ask(name: str) -> None:
+        found[name] = status_of(runtime, name, timeout_s)
+
+    threads = [threading.Thread(target=ask, args=(name,), name=f"ask-{name}", daemon=True) for name in PROCESSES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout_s + 0.5)
+    return dict(found)
+
+
+def status_of(runtime: Path, name: str, timeout_s: float = STATUS_TIMEOUT_S) -> Status | None:
+    """How one process says it is; None when it does not answer."""
+    try:
+        return call(runtime / f"{name}.sock", "status", timeout_s=timeout_s)
+    except (WireError, Refused):
+        return None
+
+
+def events(runtime: Path, limit: int = 20, after_seq: int | None = None, kind: str | None = None) -> list[Event]:
+    """The newest `limit` events, oldest first; those after `after_seq` only when it is given."""
+    asked = {"limit": limit, "after_seq": after_seq, "kind": kind}
+    return _list(call(runtime / "alarm.sock", "events", asked), "events")
+
+
+def incidents(runtime: Path, open_only: bool = True) -> list[Incident]:
+    """The incidents, oldest first."""
+    return _list(call(runtime / "alarm.sock", "incidents", {"open_only": open_only}), "incidents")
+
+
+def acknowledge(runtime: Path, incident_id: str, who: str) -> Incident:
+    """Note that `who` has seen the incident; `incident_id` may be a prefix that names one alone."""
+    return _incident(call(runtime / "alarm.sock", "acknowledge", {"incident_id": incident_id, "who": who}))
+
+
+def reset(runtime: Path, incident_id: str, who: str, why: str) -> Incident:
+    """End the incident. Refused while its cause lasts."""
+    return _incident(call(runtime / "alarm.sock", "reset", {"incident_id": incident_id, "who": who, "why": why}))
+
+
+def audit(runtime: Path, action: str, subject: str, who: str, detail: dict[str, Any]) -> dict[str, Any]:
+    """Write down who does what; returns {n, hash} once it is on disk."""
+    asked = {"action": action, "subject": subject, "who": who, "detail": detail}
+    return call(runtime / "alarm.sock", "audit", asked, timeout_s=10.0)
+
+
+def spans(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> tuple[list[Span], list[Gap]]:
+    """The footage of one camera and the gaps in it."""
+
+    def ask(start_ns: int, end_ns: int) -> list[dict[str, Any]]:
+        return [_ask_record(runtime, "spans", camera_id, start_ns, end_ns)]
+
+    answers = _in_windows(ask, from_ns, to_ns)
+    whole = _joined([span for answer in answers for span in _list(answer, "spans")])
+    return whole, _joined([gap for answer in answers for gap in _list(answer, "gaps")])
+
+
+def segments(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> list[Segment]:
+    """The files that hold footage of one camera, oldest first, the open one included."""
+
+    def ask(start_ns: int, end_ns: int) -> list[Segment]:
+        return _list(_ask_record(runtime, "segments", camera_id, start_ns, end_ns), "segments")
+
+    found = {segment.get("path", ""): segment for segment in _in_windows(ask, from_ns, to_ns)}
+    return sorted(found.values(), key=lambda segment: segment.get("start_ns", 0))
+
+
+def press(runtime: Path, input_no: int, hold_s: float) -> dict[str, Any]:
+    """Press a button of the simulated board. For the demonstration."""
+    return call(runtime / "board.sock", "press", {"input": input_no, "hold_s": hold_s}, timeout_s=5.0 + hold_s)
+
+
+def door(runtime: Path, is_open: bool) -> dict[str, Any]:
+    """Open or close the door contact of the simulated board. For the demonstration."""
+    return call(runtime / "board.sock", "door", {"open": is_open})
+
+
+def _ask_record(runtime: Path, verb: str, camera_id: str, from_ns: int, to_ns: int) -> dict[str, Any]:
+    asked = {"camera_id": camera_id, "from_ns": from_ns, "to_ns": to_ns}
+    return call(runtime / "record.sock", verb, asked, timeout_s=10.0)
+
+
+def _in_windows(ask: Callable[[int, int], list[T]], from_ns: int, to_ns: int) -> list[T]:
+    """Ask for a long range in pieces: an answer must fit into one frame, and one that does not is not given."""
+    found: list[T] = []
+    start_ns, window_ns = from_ns, _WINDOW_NS
+    while start_ns < to_ns:
+        end_ns = min(to_ns, start_ns + window_ns)
+        try:
+            found += ask(start_ns, end_ns)
+        except WireError as error:
+            too_long = "closed before" in str(error) or "reset by peer" in str(error)
+            if not too_long or window_ns <= _SHORTEST_WINDOW_NS:
+                raise
+            window_ns //= 4
+            continue
+        start_ns = end_ns
+    return found
+
+
+def _joined(pieces: list[Any]) -> list[Any]:
+    """Pieces that a window cut in two, whole again."""
+    whole: list[Any] = []
+    for piece in pieces:
+        last = whole[-1] if whole else None
+        if last and piece["from_ns"] <= last["to_ns"] and piece.get("reason") == last.get("reason"):
+            last["to_ns"] = max(last["to_ns"], piece["to_ns"])
+        else:
+            whole.append(dict(piece))
+    return whole
+
+
+def _list(answer: dict[str, Any], key: str) -> list[Any]:
+    found = answer.get(key)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise WireError(f"an answer without a list of {key}")
+    return found
+
+
+def _incident(answer: dict[str, Any]) -> Incident:
+    inner = answer.get("incident", answer)
+    found: Incident = inner if isinstance(inner, dict) else {}  # type: ignore[assignment]
+    return found

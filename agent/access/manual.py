@@ -1,0 +1,203 @@
+"""PURE. What `yunjian --help` says of each command, in both languages, with an example of each."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.facts import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The help of one command; `examples` are (what to type, what it does)."""
+
+    summary: Text
+    examples: tuple[tuple[str, Text], ...]
+
+
+PAGES: Final = {
+    "": Page(
+        Text("云监管：托育机构内的安全监管代理", "cloud supervision: the safety agent in a childcare facility"),
+        (
+            ("yunjian status", Text("现在怎样", "how things are")),
+            ("yunjian incidents", Text("未复位的警情", "incidents that are not reset")),
+            ("yunjian config check facility.yaml", Text("检查设置文件", "check a settings file")),
+        ),
+    ),
+    "status": Page(
+        Text(
+            "现在怎样：进程、防区、人数、摄像机、平台", "how things are: processes, zones, people, cameras, platforms"
+        ),
+        (
+            ("yunjian status", Text("看一次", "look once")),
+            ("yunjian status --watch", Text("一直看，Ctrl-C 结束", "keep looking, Ctrl-C ends it")),
+            ("yunjian status --json", Text("给程序用", "for programs")),
+        ),
+    ),
+    "events": Page(
+        Text("告警记录，以及各平台是否收到", "alerts, and how far each platform has them"),
+        (
+            ("yunjian events --limit 50", Text("最近 50 条", "the newest 50")),
+            ("yunjian events --follow --json", Text("一有新的就输出，每行一条", "one line for each new one")),
+        ),
+    ),
+    "incidents": Page(
+        Text("警情：查看、确认、复位", "incidents: list, acknowledge, reset"),
+        (
+            ("yunjian incidents", Text("未复位的", "those not reset")),
+            ("yunjian incidents --all", Text("包括已复位的", "those reset too")),
+            (
+                "yunjian incidents ack 3f2a",
+                Text("确认（编号写前几位即可）", "acknowledge (the beginning of an id will do)"),
+            ),
+        ),
+    ),
+    "incidents ack": Page(
+        Text("确认：有人看到并在处理", "acknowledge: somebody has seen it and is on it"),
+        (
+            (
+                "yunjian incidents ack 3f2a",
+                Text("确认编号以 3f2a 开头的警情", "acknowledge the one whose id begins with 3f2a"),
+            ),
+        ),
+    ),
+    "incidents reset": Page(
+        Text("复位：原因消除后手动结束", "reset: end it by hand once its cause is gone"),
+        (("yunjian incidents reset 3f2a --why 误按", Text("复位并写明原因", "reset, and say why")),),
+    ),
+    "footage": Page(
+        Text("录像：查找、导出", "footage: find, export"),
+        (
+            (
+                "yunjian footage find --from 'yesterday 08:00' --to 18:00",
+                Text("有哪些录像、哪里中断", "what there is, and gaps"),
+            ),
+            (
+                "yunjian footage export --camera C01 --from 17:30 --to 17:45 -o c01.mp4",
+                Text("导出一段", "export a range"),
+            ),
+        ),
+    ),
+    "footage find": Page(
+        Text("某段时间有哪些录像、哪里中断、为什么", "which footage there is, where it is broken, and why"),
+        (
+            ("yunjian footage find", Text("今天，全部摄像机", "today, every camera")),
+            ("yunjian footage find --camera C01 --from 2h", Text("最近两小时", "the last two hours")),
+        ),
+    ),
+    "footage export": Page(
+        Text("导出一段录像为 MP4，先记入审计", "write a time range as an MP4, after an audit row"),
+        (
+            (
+                "yunjian footage export --camera C01 --from '2026-11-21 17:30' --to '2026-11-21 17:45' -o c01.mp4",
+                Text("按起止时间", "from and to"),
+            ),
+            (
+                "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why 家长投诉",
+                Text("从 17:30 起 5 分钟，写明用途", "five minutes from 17:30, and what for"),
+            ),
+        ),
+    ),
+    "config": Page(
+        Text("设置文件", "settings files"),
+        (("yunjian config check /etc/yunjian/facility.yaml", Text("检查", "check")),),
+    ),
+    "config check": Page(
+        Text("检查设置文件：一次列出全部错误", "check a settings file: every mistake at once"),
+        (
+            (
+                "yunjian config check facility.yaml",
+                Text("错误与提醒，录像盘够存几天", "mistakes, warnings, days the disk holds"),
+            ),
+            (
+                "yunjian config check facility.yaml --bitrate 4000",
+                Text("每路按 4000 kbit/s 计", "at 4000 kbit/s per camera"),
+            ),
+        ),
+    ),
+    "config schema": Page(
+        Text("设置文件的 JSON Schema（给编辑器用）", "the JSON Schema of a settings file, for editors"),
+        (("yunjian config schema > facility.schema.json", Text("写入文件", "write it to a file")),),
+    ),
+    "run": Page(
+        Text("在前台运行全部进程", "run all processes in the foreground"),
+        (
+            ("yunjian run --config facility.yaml", Text("直到 Ctrl-C", "until Ctrl-C")),
+            (
+                "yunjian run --demo var --seconds 60",
+                Text("演示园所，60 秒后自行停止", "the demonstration, for 60 seconds"),
+            ),
+        ),
+    ),
+    "process": Page(
+        Text("运行一个进程（供 systemd 与 run 使用）", "run one process (for systemd and run)"),
+        (("yunjian process alarm --config /etc/yunjian/facility.yaml", Text("报警进程", "the alarm process")),),
+    ),
+    "press": Page(
+        Text("演示用：按下模拟板上的按钮", "for the demonstration: press a button of the simulated board"),
+        (("yunjian press", Text("按一键报警", "press the panic button")),),
+    ),
+    "door": Page(
+        Text("演示用：开、关模拟板上的门", "for the demonstration: open or close the simulated door"),
+        (("yunjian door open", Text("开门", "open it")), ("yunjian door close", Text("关门", "close it"))),
+    ),
+    "volume": Page(
+        Text("录像盘", "footage volumes"),
+        (("yunjian volume create /srv/footage --config facility.yaml", Text("建立", "make one")),),
+    ),
+    "volume create": Page(
+        Text(
+            "在一个目录上建立录像盘（代理只往建立过的盘里录像）", "make a footage volume; nothing is recorded elsewhere"
+        ),
+        (
+            (
+                "yunjian volume create /srv/footage --config facility.yaml",
+                Text("在 /srv/footage 建立", "at /srv/footage"),
+            ),
+        ),
+    ),
+}
+
+EXIT_CODES: Final = Text(
+    """退出码：
+  0   正常
+  1   有问题：有警情或故障、设置有错、没有找到录像、导出失败
+  2   命令写法有误
+  3   代理没有在运行，或没有应答
+  4   代理拒绝：没有这个警情、原因未消除、没有权限
+  78  设置有误，进程没有启动（run、process）
+  130 被 Ctrl-C 中断
+  141 输出管道提前关闭""",
+    """exit status:
+  0   all is well
+  1   something is wrong: an incident or a fault, wrong settings, no footage found, an export failed
+  2   the command is not written correctly
+  3   the agent is not running, or does not answer
+  4   the agent refused: no such incident, its cause lasts, not allowed
+  78  the settings are wrong and the process did not start (run, process)
+  130 interrupted by Ctrl-C
+  141 the reader of the output went away""",
+)
+
+TIMES: Final = Text(
+    """时间写法：2026-11-21 17:40、17:40、10m（10 分钟前）、now-2h、yesterday、昨天 17:40、
+  2026-11-21T17:40+08:00；没有时区的按机构所在时区；--to 还可写 +5m（从起点算）""",
+    """times: 2026-11-21 17:40, 17:40, 10m (ten minutes ago), now-2h, yesterday, yesterday 17:40,
+  2026-11-21T17:40+08:00; without a zone in the facility's; --to takes +5m too (from the beginning)""",
+)
+
+RUNTIME: Final = Text(
+    "--runtime 缺省：环境变量 YUNJIAN_RUNTIME，否则 ./var/run（演示正在运行时），否则 /run/yunjian",
+    "--runtime: YUNJIAN_RUNTIME, else ./var/run while the demonstration runs there, else /run/yunjian",
+)
+
+
+def epilog(command: str, language: str) -> str:
+    """What stands below the options of `command`."""
+    page = PAGES[command]
+    lines = ["例：" if language == "zh" else "examples:"]
+    lines += [f"  {typed}\n      {does.in_language(language)}" for typed, does in page.examples]
+    if command.startswith("footage "):
+        lines += ["", TIMES.in_language(language)]
+    if command == "":
+        lines += ["", RUNTIME.in_language(language), "", EXIT_CODES.in_language(language)]
+    return "\n".join(lines)

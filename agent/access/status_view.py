@@ -1,0 +1,248 @@
+"""PURE but for the screen that it is given: how the facility is, for people and for programs.
+
+`problems` decides what is wrong; everything else only shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final
+
+from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen
+from agent.access.control import PROCESSES, Status
+from agent.access.times import NS, duration, shown
+from agent.facts import Text
+
+Statuses = dict[str, Status | None]
+
+OLDEST_WAITING_S: Final = 60.0
+"""An alert that a platform has not taken for this long is a problem to show."""
+
+WORDS: Final = {
+    "normal": Text("正常", "normal"),
+    "alarm": Text("报警", "alarm"),
+    "open": Text("断线", "open circuit"),
+    "short": Text("短路", "short circuit"),
+    "fault": Text("故障", "fault"),
+    "tamper": Text("拆动", "tamper"),
+    "unknown": Text("未知", "unknown"),
+    "starting": Text("启动中", "starting"),
+    "recording": Text("录像中", "recording"),
+    "silent": Text("没有数据", "silent"),
+    "refused": Text("拒绝连接", "refused"),
+    "not_video": Text("不是视频", "not video"),
+    "stopped": Text("停止", "stopped"),
+    "public_security": Text("公安", "police"),
+    "smart_cloud": Text("智慧托育云", "smart cloud"),
+}
+"""States as the processes tell them; one that is not here is shown as it came."""
+
+_DUTIES: Final = {
+    "alarm": Text("报警", "alarm"),
+    "record": Text("录像", "record"),
+    "vision": Text("计数", "vision"),
+    "web": Text("页面", "web"),
+}
+_WELL: Final = ("recording", "starting", "watching", "looking", "running", "idle", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. `subject` is as in facts.Condition; `alarm` marks people in danger."""
+
+    subject: str
+    text: Text
+    alarm: bool = False
+
+
+def word(state: Any) -> Text:
+    """A state in words."""
+    return WORDS.get(str(state), Text(str(state), str(state)))
+
+
+def problems(found: Statuses) -> list[Problem]:
+    """What is wrong, the worst first; one line per subject, the alarm desk's own words before any other."""
+    alarm = found.get("alarm") or {}
+    told: list[Problem] = []
+    count = alarm.get("incidents_open") or 0
+    if count:
+        zh, en = f"{count} 起警情未复位，见 yunjian incidents", f"{count} incident(s) not reset, see yunjian incidents"
+        told.append(Problem("incidents", Text(zh, en), alarm=True))
+    for zone in _each(alarm, "zones"):
+        if zone.get("state") != "normal":
+            state, name = word(zone.get("state")), zone.get("name") or zone.get("id")
+            text = Text(f"防区 {name}：{state.zh}", f"zone {name}: {state.en}")
+            told.append(Problem(f"zone/{zone.get('id')}", text, alarm=zone.get("state") == "alarm"))
+    for name in PROCESSES:
+        if found.get(name) is None:
+            text = Text(f"进程 {name}（{_DUTIES[name].zh}）没有应答", f"process {name} does not answer")
+            told.append(Problem(f"process/{name}", text))
+    for condition in _each(alarm, "conditions"):
+        words = [str(condition.get(key) or condition.get("kind")) for key in ("text_zh", "text_en")]
+        told.append(Problem(str(condition.get("subject")), Text(*words)))
+    subjects = {problem.subject for problem in told}
+    states = _of_alarm(alarm) + _of_record(found.get("record") or {}) + _of_vision(found.get("vision") or {})
+    return told + [problem for problem in states if problem.subject not in subjects]
+
+
+def report(found: Statuses, runtime: str) -> dict[str, Any]:
+    """What `status --json` prints: each process's own words, and what is wrong."""
+    told = [
+        {"subject": problem.subject, "alarm": problem.alarm, "zh": problem.text.zh, "en": problem.text.en}
+        for problem in problems(found)
+    ]
+    return {"ok": not told, "runtime": runtime, "problems": told, "processes": found}
+
+
+def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinfo) -> None:
+    """Write the whole page."""
+    alarm = found.get("alarm") or {}
+    name = alarm.get("facility_name") or alarm.get("facility") or screen.t("云监管", "cloud supervision")
+    quality = f"  {screen.t('时钟', 'clock')} {alarm['clock_quality']}" if alarm.get("clock_quality") else ""
+    screen.line(f"{name}  {shown(now_ns, zone)}{quality}")
+    wrong = problems(found)
+    if not any(found.values()):
+        screen.line(screen.t(f"没有在运行（{runtime}）", f"not running ({runtime})"), RED)
+    elif not wrong:
+        screen.line(screen.t("一切正常", "all is well"), GREEN)
+    for problem in wrong if any(found.values()) else ():
+        screen.line(f"! {screen.say(problem.text)}", RED if problem.alarm else YELLOW)
+    _processes(screen, found, now_ns)
+    _zones(screen, alarm)
+    _rooms(screen, alarm)
+    _cameras(screen, found.get("record") or {}, now_ns)
+    _routes(screen, alarm)
+
+
+def _of_alarm(alarm: Status) -> list[Problem]:
+    told = []
+    for bridge in _each(alarm, "bridges"):
+        if bridge.get("up") is False:
+            text = Text(f"采集板 {bridge.get('id')} 没有应答", f"bridge {bridge.get('id')} does not answer")
+            told.append(Problem(f"bridge/{bridge.get('id')}", text))
+    for platform in _each(alarm, "platforms"):
+        subject, name = f"platform/{platform.get('id')}", platform.get("id")
+        waited_ns = platform.get("oldest_waiting_ns")
+        if platform.get("connected") is False:
+            told.append(Problem(subject, Text(f"平台 {name} 连不上", f"platform {name} is not connected")))
+        elif platform.get("waiting") and isinstance(waited_ns, int) and waited_ns > OLDEST_WAITING_S * NS:
+            text = Text(
+                f"平台 {name} 有 {platform['waiting']} 条未送达", f"platform {name}: {platform['waiting']} waiting"
+            )
+            told.append(Problem(subject, text))
+    store = alarm.get("store") or {}
+    if store.get("ok") is False:
+        told.append(
+            Problem("store/alarm", Text(f"告警库写不了：{store.get('detail')}", f"store: {store.get('detail')}"))
+        )
+    return told
+
+
+def _of_record(record: Status) -> list[Problem]:
+    told = []
+    for camera in _each(record, "cameras"):
+        state = camera.get("state")
+        if state not in _WELL:
+            words, name = word(state), camera.get("name") or camera.get("id")
+            told.append(
+                Problem(f"camera/{camera.get('id')}", Text(f"摄像机 {name}：{words.zh}", f"camera {name}: {words.en}"))
+            )
+    volume = record.get("volume") or {}
+    if volume.get("ok") is False:
+        zh, en = f"录像盘不可用：{volume.get('detail')}", f"footage volume cannot be used: {volume.get('detail')}"
+        told.append(Problem(f"volume/{volume.get('path')}", Text(zh, en)))
+    return told
+
+
+def _of_vision(vision: Status) -> list[Problem]:
+    model = vision.get("model") or {}
+    if model.get("ok") is False:
+        return [Problem("model", Text(f"模型不可用：{model.get('detail')}", f"model: {model.get('detail')}"))]
+    return []
+
+
+def _processes(screen: Screen, found: Statuses, now_ns: int) -> None:
+    rows: list[tuple[str, ...]] = []
+    colours: list[str] = []
+    for name in PROCESSES:
+        status = found.get(name)
+        label = screen.t(f"{name} {_DUTIES[name].zh}", name)
+        if status is None:
+            rows.append((label, screen.t("没有应答", "no answer")))
+            colours.append(RED)
+            continue
+        age = screen.say(duration((now_ns - status.get("started_ns", now_ns)) / NS))
+        rss = f"{status.get('rss_kib', 0) / 1024:.0f} MiB"
+        rows.append((label, screen.t(f"运行 {age}", f"up {age}"), rss, f"pid {status.get('pid', '?')}"))
+        colours.append("")
+    _headed(screen, Text("进程", "Processes"), rows, colours)
+
+
+def _zones(screen: Screen, alarm: Status) -> None:
+    rows, colours = [], []
+    for zone in _each(alarm, "zones"):
+        latched = screen.t("已自锁", "latched") if zone.get("latched") else ""
+        rows.append((str(zone.get("id")), str(zone.get("name", "")), screen.say(word(zone.get("state"))), latched))
+        colours.append(RED if zone.get("state") == "alarm" else YELLOW if zone.get("state") != "normal" else "")
+    _headed(screen, Text("防区", "Zones"), rows, colours)
+
+
+def _rooms(screen: Screen, alarm: Status) -> None:
+    rows = []
+    for room in _each(alarm, "rooms"):
+        low, high, count = room.get("low"), room.get("high"), room.get("count")
+        between = f"({low}–{high})" if low != high else ""
+        people = screen.t(f"{count} 人", f"{count} people")
+        rows.append((str(room.get("room_id")), people, between, str(room.get("camera_id", ""))))
+    _headed(screen, Text("在室人数", "People"), rows)
+
+
+def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
+    rows, colours = [], []
+    for camera in _each(record, "cameras"):
+        last = camera.get("last_packet_ns")
+        ago = screen.say(duration((now_ns - last) / NS)) if isinstance(last, int) and last > 0 else "–"
+        rate = f"{camera.get('kbit_s') or 0:.0f} kbit/s"
+        codec = str(camera.get("codec") or "")
+        state = screen.say(word(camera.get("state")))
+        last_seen = screen.t(f"{ago}前", f"{ago} ago") if ago != "–" else "–"
+        rows.append((str(camera.get("id")), str(camera.get("name", "")), state, codec, rate, last_seen))
+        colours.append("" if camera.get("state") in _WELL else YELLOW)
+    _headed(screen, Text("摄像机", "Cameras"), rows, colours)
+    volume = record.get("volume") or {}
+    if volume:
+        free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
+        screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}", FAINT)
+
+
+def _routes(screen: Screen, alarm: Status) -> None:
+    rows, colours = [], []
+    for platform in _each(alarm, "platforms"):
+        up = platform.get("connected")
+        state = screen.t("已连接", "connected") if up else screen.t("未连接", "not connected")
+        counts = screen.t(
+            f"待发 {platform.get('waiting', 0)}  待回执 {platform.get('unreceipted', 0)}"
+            f"  已回执 {platform.get('receipted', 0)}",
+            f"waiting {platform.get('waiting', 0)}  no receipt yet {platform.get('unreceipted', 0)}"
+            f"  receipted {platform.get('receipted', 0)}",
+        )
+        rows.append((str(platform.get("id")), screen.say(word(platform.get("role"))), state, counts))
+        colours.append("" if up else YELLOW)
+    _headed(screen, Text("平台", "Platforms"), rows, colours)
+    rows, colours = [], []
+    for bridge in _each(alarm, "bridges"):
+        state = screen.t("正常", "up") if bridge.get("up") else screen.t("没有应答", "no answer")
+        rows.append((str(bridge.get("id")), str(bridge.get("port", "")), state, str(bridge.get("firmware") or "")))
+        colours.append("" if bridge.get("up") else YELLOW)
+    _headed(screen, Text("采集板", "Bridges"), rows, colours)
+
+
+def _headed(screen: Screen, title: Text, rows: Sequence[Sequence[str]], colours: Sequence[str] = ()) -> None:
+    if rows:
+        screen.line(screen.say(title), FAINT)
+        screen.table(rows, indent=2, colours=colours)
+
+
+def _each(status: Status, key: str) -> list[dict[str, Any]]:
+    found = status.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -1,0 +1,188 @@
+"""Commands that look: `status`, `events`, `incidents`, and what acts on an incident."""
+
+import io
+import os
+import pwd
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from agent.access import control
+from agent.access.alert_view import show_events, show_incident, show_incidents
+from agent.access.console import Screen
+from agent.access.status_view import problems, report, show
+from agent.facts import Text
+from agent.wire import WireError
+
+OK: Final = 0
+WRONG: Final = 1
+NOT_RUNNING: Final = 3
+
+STATUS_EVERY_S: Final = 2.0
+EVENTS_EVERY_S: Final = 1.0
+EVENTS_AT_ONCE: Final = 20
+"""Events come whole, about 1.5 kB each, and an answer is one frame of at most 64 KiB."""
+
+
+def status(screen: Screen, runtime: Path, as_json: bool) -> int:
+    """Show how things are, once."""
+    found = control.statuses(runtime)
+    if as_json:
+        screen.json(report(found, str(runtime)))
+    else:
+        show(screen, found, str(runtime), time.time_ns(), zone_of(found.get("alarm")))
+    if not any(found.values()):
+        return NOT_RUNNING
+    return WRONG if problems(found) else OK
+
+
+def watch_status(screen: Screen, runtime: Path, as_json: bool, turns: int | None = None) -> int:
+    """Show how things are every two seconds, until Ctrl-C or for `turns` turns."""
+    before: list[str] = []
+    pause = threading.Event()
+    result = OK
+    while turns is None or turns > 0:
+        page = io.StringIO()
+        result = status(Screen(screen.language, page, screen.errors, painted=screen.is_painted), runtime, as_json)
+        lines = page.getvalue().splitlines()
+        if screen.is_terminal and not as_json:
+            screen.out.write(changes(before, lines))
+            before = lines
+        else:
+            screen.out.write(page.getvalue() + ("" if as_json else "\n"))
+        screen.flush()
+        turns = None if turns is None else turns - 1
+        if turns != 0:
+            pause.wait(STATUS_EVERY_S)
+    return result
+
+
+def changes(before: list[str], now: list[str]) -> str:
+    """What to send to a terminal that shows `before`, so that it shows `now`: the lines that differ."""
+    text = "" if before else "\x1b[2J"
+    for number, line in enumerate(now):
+        if number >= len(before) or before[number] != line:
+            text += f"\x1b[{number + 1};1H{line}\x1b[K"
+    return f"{text}\x1b[{len(now) + 1};1H\x1b[J"
+
+
+def events(screen: Screen, runtime: Path, limit: int, kind: str | None, as_json: bool) -> int:
+    """Show the newest events, oldest first."""
+    _print_events(screen, control.events(runtime, limit, kind=kind), zone(runtime), as_json)
+    return OK
+
+
+def follow_events(
+    screen: Screen,
+    runtime: Path,
+    limit: int,
+    kind: str | None,
+    as_json: bool,
+    until: Callable[[], bool] = lambda: False,
+) -> int:
+    """Show the newest events and each new one, until Ctrl-C. A desk that is away for a while is waited for."""
+    found = control.events(runtime, limit, kind=kind)
+    where = zone(runtime)
+    last = max((event.get("seq", 0) for event in found), default=0)
+    _print_events(screen, found, where, as_json)
+    pause, away = threading.Event(), False
+    while not until():
+        pause.wait(EVENTS_EVERY_S)
+        try:
+            found = control.events(runtime, EVENTS_AT_ONCE, after_seq=last, kind=kind)
+        except WireError:
+            if not away:
+                screen.problem(Text("报警进程没有应答，等它回来", "the alarm process does not answer, waiting for it"))
+            away = True
+            continue
+        away = False
+        last = max((event.get("seq", 0) for event in found), default=last)
+        _print_events(screen, found, where, as_json)
+    return OK
+
+
+def _print_events(screen: Screen, found: list[control.Event], where: tzinfo, as_json: bool) -> None:
+    if as_json:
+        for event in found:
+            screen.json(event)
+    else:
+        show_events(screen, found, where)
+    screen.flush()
+
+
+def incidents(screen: Screen, runtime: Path, every: bool, as_json: bool) -> int:
+    """Show incidents; 1 while one is open."""
+    found = control.incidents(runtime, open_only=not every)
+    if as_json:
+        for incident in found:
+            screen.json(incident)
+    else:
+        show_incidents(screen, found, zone(runtime), time.time_ns())
+    return WRONG if any(not incident.get("reset_ns") for incident in found) else OK
+
+
+def acknowledge(screen: Screen, runtime: Path, incident_id: str, as_json: bool) -> int:
+    """Acknowledge an incident in the name of whoever is logged in."""
+    return _acted(screen, control.acknowledge(runtime, incident_id, who()), Text("已确认", "acknowledged"), as_json)
+
+
+def reset(screen: Screen, runtime: Path, incident_id: str, why: str, as_json: bool) -> int:
+    """Reset an incident in the name of whoever is logged in."""
+    return _acted(screen, control.reset(runtime, incident_id, who(), why), Text("已复位", "reset"), as_json)
+
+
+def _acted(screen: Screen, incident: control.Incident, did: Text, as_json: bool) -> int:
+    if as_json:
+        screen.json(incident)
+    else:
+        show_incident(screen, incident, did)
+    return OK
+
+
+def press(screen: Screen, runtime: Path, input_no: int, hold_s: float) -> int:
+    """Press a button of the simulated board."""
+    control.press(runtime, input_no, hold_s)
+    screen.line(screen.t(f"演示：按下了输入 {input_no}", f"demonstration: input {input_no} pressed"))
+    return OK
+
+
+def door(screen: Screen, runtime: Path, is_open: bool) -> int:
+    """Open or close the door of the simulated board."""
+    control.door(runtime, is_open)
+    screen.line(
+        screen.t(
+            f"演示：门已{'打开' if is_open else '关上'}", f"demonstration: door {'opened' if is_open else 'closed'}"
+        )
+    )
+    return OK
+
+
+def zone(runtime: Path) -> tzinfo:
+    """The facility's time zone as the alarm process tells it, else this machine's."""
+    return zone_of(control.status_of(runtime, "alarm"))
+
+
+def zone_of(alarm: Mapping[str, Any] | None) -> tzinfo:
+    """The time zone that `alarm` names, else this machine's."""
+    name = (alarm or {}).get("time_zone")
+    if isinstance(name, str):
+        try:
+            return ZoneInfo(name)
+        except (ValueError, LookupError, OSError):
+            pass
+    return datetime.now(UTC).astimezone().tzinfo or UTC
+
+
+def who(environment: Mapping[str, str] = os.environ) -> str:
+    """Who asks, for the audit: `login/uid`, the one before sudo when there was one."""
+    uid = os.getuid()
+    if uid == 0 and environment.get("SUDO_USER") and environment.get("SUDO_UID", "").isdecimal():
+        return f"{environment['SUDO_USER']}/{environment['SUDO_UID']}"
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}/{uid}"
+    except KeyError:
+        return f"uid/{uid}"
