@@ -1,0 +1,190 @@
+"""PURE. The board's ring of events that the host has not committed yet (PROTOCOL.md, 7).
+
+Invariants
+1. At most `PLACES` events; a press of a panic button never leaves but by `forget` (the host committed it), or by
+   being counted into a younger event of the same input when the ring is full of presses.
+2. Events stand in the order in which they happened.
+3. What was given up otherwise sets `lost`, which stays until the next snapshot.
+4. Every uncommitted press has a cell in EEPROM; the writes that keep it so are in `writes`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from firmware_bridge.eeprom import CELLS, PanicCell, Write, cell_write
+from firmware_bridge.messages import Event, LineState
+
+PLACES: Final = 16
+
+COMMIT_WAIT_MS: Final = (2000, 4000, 8000)
+"""An event that was received and not committed is sent again after this wait; the last one stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One event in the ring. `cell` is its place in EEPROM (presses only).
+
+    `again_ns` is when it is sent again: None until it was received in this session, which means at once.
+    """
+
+    event: Event
+    is_press: bool
+    cell: int | None = None
+    again_ns: int | None = None
+    times: int = 0
+
+
+class Ring:
+    """The events of one board, oldest first."""
+
+    def __init__(self, cells: list[PanicCell | None], still_alarm: Callable[[int], bool]) -> None:
+        """Start with what EEPROM held; `still_alarm` says whether an input is in alarm now."""
+        self.lost = False
+        self.writes: list[Write] = []
+        self._still_alarm = still_alarm
+        self._cells: list[PanicCell | None] = list(cells)
+        kept = [(number, cell) for number, cell in enumerate(cells) if cell is not None and not cell.committed]
+        kept.sort(key=lambda entry: (entry[1].boot_id, entry[1].event_id))
+        self._held = [Held(_from_cell(cell), True, number) for number, cell in kept]
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def events(self) -> list[Event]:
+        """What is held, oldest first."""
+        return [held.event for held in self._held]
+
+    @property
+    def presses(self) -> int:
+        """How many of them are presses of a panic button."""
+        return sum(held.is_press for held in self._held)
+
+    def known_in_alarm(self, input_no: int) -> bool:
+        """True when EEPROM says that this input was in alarm and that an event tells or told it."""
+        return any(cell is not None and cell.input_no == input_no for cell in self._cells)
+
+    def add(self, event: Event, is_press: bool) -> None:
+        """An input changed."""
+        if len(self._held) >= PLACES:
+            event = self._make_room(event, is_press)
+        cell = None
+        if is_press:
+            cell = self._free_cell()
+            self._keep(cell, PanicCell(event.input_no, event.boot_id, event.event_id, event.count, event.previous))
+        if self.lost:
+            event = replace(event, lost_before=True)
+        if len(self._held) < PLACES:
+            self._held.append(Held(event, is_press, cell))
+
+    def forget(self, boot_id: int, event_id: int) -> None:
+        """The host has committed this event. An unknown key changes nothing."""
+        for at, held in enumerate(self._held):
+            if (held.event.boot_id, held.event.event_id) == (boot_id, event_id):
+                del self._held[at]
+                if held.cell is not None:
+                    self._committed(held.cell)
+                return
+
+    def restored(self, input_no: int) -> None:
+        """The input has left the alarm state: a committed press of it may be forgotten."""
+        for number, cell in enumerate(self._cells):
+            if cell is not None and cell.committed and cell.input_no == input_no:
+                self._keep(number, None)
+
+    def session_began(self) -> None:
+        """Everything is to be sent anew."""
+        self._held = [replace(held, again_ns=None, times=0) for held in self._held]
+
+    def next_due(self, now_ns: int) -> Event | None:
+        """The event to send now: first the oldest that was not received in this session."""
+        for held in self._held:
+            if held.again_ns is None:
+                return held.event
+        return next((held.event for held in self._held if held.again_ns is not None and held.again_ns <= now_ns), None)
+
+    def all_received(self) -> bool:
+        """True when nothing waits for its first sending in this session."""
+        return all(held.again_ns is not None for held in self._held)
+
+    def received(self, boot_id: int, event_id: int, now_ns: int) -> None:
+        """The host has this event in memory; its commit is awaited."""
+        for at, held in enumerate(self._held):
+            if (held.event.boot_id, held.event.event_id) == (boot_id, event_id):
+                wait_ms = COMMIT_WAIT_MS[min(held.times, len(COMMIT_WAIT_MS) - 1)]
+                self._held[at] = replace(held, again_ns=now_ns + wait_ms * 1_000_000, times=held.times + 1)
+
+    def deadline_ns(self) -> int | None:
+        """When the next repeat is due; None when nothing awaits its commit."""
+        return min((held.again_ns for held in self._held if held.again_ns is not None), default=None)
+
+    def _make_room(self, event: Event, is_press: bool) -> Event:
+        """Give up what tells least; the event to add, which may count for more than itself."""
+        at = next((at for at, held in enumerate(self._held) if not held.is_press), None)
+        if at is not None:
+            del self._held[at]
+            self.lost = True
+            return event
+        if not is_press:
+            self.lost = True  # it is the new one that tells least: add() finds no room for it
+            return event
+        same = [at for at, held in enumerate(self._held) if held.event.input_no == event.input_no]
+        if same:
+            old = self._drop(same[-1])
+            return replace(event, count=min(0xFFFF, old.count + event.count))
+        self._merge_two()
+        return event
+
+    def _merge_two(self) -> None:
+        """Sixteen presses of at most fifteen other inputs: some input has two; the younger one counts for both."""
+        newest_of: dict[int, int] = {}
+        for at, held in enumerate(self._held):
+            earlier = newest_of.get(held.event.input_no)
+            if earlier is not None:
+                merged = replace(held.event, count=min(0xFFFF, self._held[earlier].event.count + held.event.count))
+                self._held[at] = replace(held, event=merged)
+                self._drop(earlier)
+                return
+            newest_of[held.event.input_no] = at
+        self._drop(0)  # more panic inputs than places: no board is built so
+        self.lost = True
+
+    def _drop(self, at: int) -> Event:
+        held = self._held.pop(at)
+        if held.cell is not None:
+            self._keep(held.cell, None)
+        return held.event
+
+    def _committed(self, number: int) -> None:
+        cell = self._cells[number]
+        if cell is None:
+            return
+        newer = any(held.is_press and held.event.input_no == cell.input_no for held in self._held)
+        keep = self._still_alarm(cell.input_no) and not newer
+        self._keep(number, replace(cell, committed=True) if keep else None)
+
+    def _free_cell(self) -> int:
+        free = next((number for number, cell in enumerate(self._cells) if cell is None), None)
+        if free is not None:
+            return free
+        used = {held.cell for held in self._held}
+        return next((number for number in range(CELLS) if number not in used), 0)
+
+    def _keep(self, number: int, cell: PanicCell | None) -> None:
+        self._cells[number] = cell
+        self.writes.append(cell_write(number, cell))
+
+
+def _from_cell(cell: PanicCell) -> Event:
+    return Event(
+        boot_id=cell.boot_id,
+        event_id=cell.event_id,
+        t_ms=0,
+        input_no=cell.input_no,
+        previous=cell.previous,
+        state=LineState.ALARM,
+        adc=0,
+        count=cell.count,
+        from_latch=True,
+    )
