@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from agent.facts import Text
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
+from agent.settings.wording import show
 
 Found = tuple[Place, Text]
 _Section = dict[str, Any]
@@ -110,8 +111,8 @@ def _unknown_names(values: _Section) -> Iterator[Found]:
             for place, name in names:
                 if isinstance(name, str) and name not in known:
                     thing, there = _THINGS[owned], ", ".join(known)
-                    zh = f"没有这个{thing.zh}（'{name}'）；已有：{there or '无'}"
-                    yield place, Text(zh, f"no such {thing.en} (got '{name}'); known: {there or 'none'}")
+                    zh = f"没有这个{thing.zh}（{show(name)}）；已有：{there or '无'}"
+                    yield place, Text(zh, f"no such {thing.en} (got {show(name)}); known: {there or 'none'}")
 
 
 def _addresses(values: _Section) -> Iterator[tuple[Place, str]]:
@@ -155,8 +156,8 @@ def _time_zone(values: _Section) -> Iterator[Found]:
     try:
         ZoneInfo(name)
     except (ValueError, LookupError, OSError):
-        zh = f"没有这个时区，应如 Asia/Shanghai（'{name[:40]}'）"
-        yield ("facility", "time_zone"), Text(zh, f"no such time zone, write as in Asia/Shanghai (got '{name[:40]}')")
+        zh = f"没有这个时区，应如 Asia/Shanghai（{show(name)}）"
+        yield ("facility", "time_zone"), Text(zh, f"no such time zone, write as in Asia/Shanghai (got {show(name)})")
 
 
 def _runtime(values: _Section, folder: Path) -> Iterator[Found]:
@@ -204,8 +205,8 @@ def _pairs(values: _Section) -> Iterator[Found]:
 def _web(values: _Section) -> Iterator[Found]:
     host = _section(values, "web").get("host", "127.0.0.1")
     if isinstance(host, str) and host not in ("localhost", "::1") and not re.fullmatch(r"127(\.\d{1,3}){3}", host):
-        zh = f"页面还没有登录，只能在本机监听：127.0.0.1、::1 或 localhost（'{host[:40]}'）"
-        en = f"the pages have no login yet, so this machine only: 127.0.0.1, ::1 or localhost (got '{host[:40]}')"
+        zh = f"页面还没有登录，只能在本机监听：127.0.0.1、::1 或 localhost（{show(host)}）"
+        en = f"the pages have no login yet, so this machine only: 127.0.0.1, ::1 or localhost (got {show(host)})"
         yield ("web", "host"), Text(zh, en)
 
 

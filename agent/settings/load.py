@@ -16,7 +16,7 @@ from agent.facts import Text
 from agent.settings.checks import check
 from agent.settings.mistakes import Mistake, Place, SettingsError
 from agent.settings.models import Settings
-from agent.settings.wording import sentence
+from agent.settings.wording import nearest_key, sentence
 from agent.settings.yaml_tree import MAX_FILE_BYTES, Tree, dotted, read_tree
 
 __all__ = ["Findings", "Mistake", "SettingsError", "examine", "load"]
@@ -75,7 +75,15 @@ def _validate(tree: Tree, values: Any, folder: Path) -> tuple[Settings | None, l
     try:
         return Settings.model_validate_json(text, strict=True, context={"folder": folder}), []
     except ValidationError as error:
-        return None, [_mistake(tree, found["type"], found["loc"], found.get("input")) for found in error.errors()]
+        found = error.errors(include_url=False, include_context=False)
+        slips = {_meant(each["loc"]) for each in found if each["type"] == "extra_forbidden"}
+        # A key that is misspelt is told once, not also as missing.
+        told = [each for each in found if each["type"] != "missing" or each["loc"] not in slips]
+        return None, [_mistake(tree, each["type"], each["loc"], each.get("input")) for each in told]
+
+
+def _meant(place: Place) -> Place:
+    return (*place[:-1], nearest_key(place) or "")
 
 
 def _without_nulls(values: Any) -> Any:
@@ -88,7 +96,7 @@ def _without_nulls(values: Any) -> Any:
 
 
 def _mistake(tree: Tree, kind: str, place: Place, given: object) -> Mistake:
-    return _placed(tree, place, sentence(kind, place, given), on_key=kind == "extra_forbidden")
+    return _placed(tree, place, sentence(kind, place, given), on_key=kind in ("extra_forbidden", "missing"))
 
 
 def _placed(tree: Tree, place: Place, text: Text, on_key: bool = False) -> Mistake:

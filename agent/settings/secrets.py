@@ -25,7 +25,9 @@ def look_at_secret(path: Path) -> Iterator[Text]:
     """What is wrong with a file that must exist and that strangers must not read (mode 0640 or tighter)."""
     yield from look_at_file(path)
     found = _status(path)
-    if found is not None and not isinstance(found, bool) and found.st_mode & 0o007:
+    if found is None or isinstance(found, bool) or not stat.S_ISREG(found.st_mode):
+        return
+    if found.st_mode & 0o007:
         mode = stat.S_IMODE(found.st_mode)
         zh = f"其他用户可以读写（{path}，权限 {mode:04o}）；请执行 chmod 600"
         yield Text(zh, f"open to other users ({path}, mode {mode:04o}); run chmod 600 on it")

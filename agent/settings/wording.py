@@ -73,6 +73,12 @@ def known_keys(place: Place) -> list[str]:
     return list(node.get("properties", {})) if node else []
 
 
+def nearest_key(place: Place) -> str | None:
+    """The known key that the unknown one at `place` was probably meant to be."""
+    near = difflib.get_close_matches(str(place[-1]).lower(), known_keys(place[:-1]), 1, 0.6)
+    return near[0] if near else None
+
+
 def _unknown_key(place: Place) -> Text:
     known = known_keys(place[:-1])
     key = str(place[-1])
@@ -81,9 +87,8 @@ def _unknown_key(place: Place) -> Text:
             "不认识的键；密码不写在设置里，请写入单独的文件并用 password_file 指向它",
             "unknown key; a password stands in a file of its own, not in the settings: name it with password_file",
         )
-    near = difflib.get_close_matches(key.lower(), known, 1, 0.6)
-    if near:
-        return Text(f"不认识的键，是不是 {near[0]}？", f"unknown key, did you mean {near[0]}?")
+    if (near := nearest_key(place)) is not None:
+        return Text(f"不认识的键，是不是 {near}？", f"unknown key, did you mean {near}?")
     names = ", ".join(known)
     return Text(f"不认识的键，这里可用：{names}", f"unknown key, known here: {names}")
 
