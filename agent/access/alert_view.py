@@ -10,20 +10,22 @@ from agent.access.times import NS, BadTime, duration, parse, shown
 from agent.facts import Text
 
 _DELIVERY: Final = {
-    "receipted": Text("已回执", "receipt"),
-    "delivered": Text("已送达", "delivered"),
+    "pending": Text("待发", "waiting"),
+    "sent": Text("发送中", "sending"),
     "published": Text("已发出", "sent"),
-    "waiting": Text("待发", "waiting"),
+    "receipted": Text("已回执", "receipt"),
     "failed": Text("失败", "failed"),
 }
 _INCIDENT: Final = {
     "triggered": Text("告警中", "alarm"),
-    "active": Text("告警中", "alarm"),
     "acknowledged": Text("已确认", "acknowledged"),
     "restored": Text("已恢复，待复位", "restored, not reset"),
     "reset": Text("已复位", "reset"),
-    "closed": Text("已复位", "reset"),
+    "closed": Text("已结束", "over"),
 }
+OVER: Final = ("reset", "closed")
+"""The states of an incident that needs nobody any more."""
+
 SHORTEST_ID: Final = 8
 
 
@@ -73,10 +75,10 @@ def show_incidents(screen: Screen, incidents: Sequence[Incident], zone: tzinfo, 
         name = " ".join(str(part) for part in (incident.get("name"), incident.get("room")) if part)
         notes = _notes(screen, incident)
         words = screen.say(_INCIDENT.get(state, Text(state, state)))
-        if not incident.get("reset_ns"):
+        if state not in OVER:
             words += screen.t(f" {age}", f" for {age}")
         rows.append((str(incident.get("id", ""))[:length], at, name or str(incident.get("subject", "")), words, notes))
-        colours.append("" if incident.get("reset_ns") else YELLOW if incident.get("restored_ns") else RED)
+        colours.append("" if state in OVER else YELLOW if state == "restored" else RED)
     screen.table(rows, colours=colours)
 
 

@@ -60,7 +60,7 @@ def word(state: Any) -> Text:
     return WORDS.get(str(state), Text(str(state), str(state)))
 
 
-def problems(found: Statuses) -> list[Problem]:
+def problems(found: Statuses, now_ns: int) -> list[Problem]:
     """What is wrong, the worst first; one line per subject, the alarm desk's own words before any other."""
     alarm = found.get("alarm") or {}
     told: list[Problem] = []
@@ -69,7 +69,7 @@ def problems(found: Statuses) -> list[Problem]:
         zh, en = f"{count} 起警情未复位，见 yunjian incidents", f"{count} incident(s) not reset, see yunjian incidents"
         told.append(Problem("incidents", Text(zh, en), alarm=True))
     for zone in _each(alarm, "zones"):
-        if zone.get("state") != "normal":
+        if zone.get("state") != "normal" and not _is_open_door(zone):
             state, name = word(zone.get("state")), zone.get("name") or zone.get("id")
             text = Text(f"防区 {name}：{state.zh}", f"zone {name}: {state.en}")
             told.append(Problem(f"zone/{zone.get('id')}", text, alarm=zone.get("state") == "alarm"))
@@ -81,15 +81,15 @@ def problems(found: Statuses) -> list[Problem]:
         words = [str(condition.get(key) or condition.get("kind")) for key in ("text_zh", "text_en")]
         told.append(Problem(str(condition.get("subject")), Text(*words)))
     subjects = {problem.subject for problem in told}
-    states = _of_alarm(alarm) + _of_record(found.get("record") or {}) + _of_vision(found.get("vision") or {})
+    states = _of_alarm(alarm, now_ns) + _of_record(found.get("record") or {}) + _of_vision(found.get("vision") or {})
     return told + [problem for problem in states if problem.subject not in subjects]
 
 
-def report(found: Statuses, runtime: str) -> dict[str, Any]:
+def report(found: Statuses, runtime: str, now_ns: int) -> dict[str, Any]:
     """What `status --json` prints: each process's own words, and what is wrong."""
     told = [
         {"subject": problem.subject, "alarm": problem.alarm, "zh": problem.text.zh, "en": problem.text.en}
-        for problem in problems(found)
+        for problem in problems(found, now_ns)
     ]
     return {"ok": not told, "runtime": runtime, "problems": told, "processes": found}
 
@@ -100,7 +100,7 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
     name = alarm.get("facility_name") or alarm.get("facility") or screen.t("云监管", "cloud supervision")
     quality = f"  {screen.t('时钟', 'clock')} {alarm['clock_quality']}" if alarm.get("clock_quality") else ""
     screen.line(f"{name}  {shown(now_ns, zone)}{quality}")
-    wrong = problems(found)
+    wrong = problems(found, now_ns)
     if not any(found.values()):
         screen.line(screen.t(f"没有在运行（{runtime}）", f"not running ({runtime})"), RED)
     elif not wrong:
@@ -114,7 +114,12 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
     _routes(screen, alarm)
 
 
-def _of_alarm(alarm: Status) -> list[Problem]:
+def _is_open_door(zone: dict[str, Any]) -> bool:
+    """A door or window that stands open: no alarm by itself while nothing arms the perimeter."""
+    return zone.get("type") == "perimeter" and zone.get("state") == "alarm"
+
+
+def _of_alarm(alarm: Status, now_ns: int) -> list[Problem]:
     told = []
     for bridge in _each(alarm, "bridges"):
         if bridge.get("up") is False:
@@ -122,10 +127,10 @@ def _of_alarm(alarm: Status) -> list[Problem]:
             told.append(Problem(f"bridge/{bridge.get('id')}", text))
     for platform in _each(alarm, "platforms"):
         subject, name = f"platform/{platform.get('id')}", platform.get("id")
-        waited_ns = platform.get("oldest_waiting_ns")
+        oldest_ns = platform.get("oldest_waiting_ns")
         if platform.get("connected") is False:
             told.append(Problem(subject, Text(f"平台 {name} 连不上", f"platform {name} is not connected")))
-        elif platform.get("waiting") and isinstance(waited_ns, int) and waited_ns > OLDEST_WAITING_S * NS:
+        elif isinstance(oldest_ns, int) and now_ns - oldest_ns > OLDEST_WAITING_S * NS:
             text = Text(
                 f"平台 {name} 有 {platform['waiting']} 条未送达", f"platform {name}: {platform['waiting']} waiting"
             )
@@ -182,8 +187,10 @@ def _zones(screen: Screen, alarm: Status) -> None:
     rows, colours = [], []
     for zone in _each(alarm, "zones"):
         latched = screen.t("已自锁", "latched") if zone.get("latched") else ""
-        rows.append((str(zone.get("id")), str(zone.get("name", "")), screen.say(word(zone.get("state"))), latched))
-        colours.append(RED if zone.get("state") == "alarm" else YELLOW if zone.get("state") != "normal" else "")
+        state = Text("打开", "opened") if _is_open_door(zone) else word(zone.get("state"))
+        rows.append((str(zone.get("id")), str(zone.get("name", "")), screen.say(state), latched))
+        quiet = zone.get("state") == "normal" or _is_open_door(zone)
+        colours.append("" if quiet else RED if zone.get("state") == "alarm" else YELLOW)
     _headed(screen, Text("防区", "Zones"), rows, colours)
 
 

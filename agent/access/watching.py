@@ -12,7 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from agent.access import control
-from agent.access.alert_view import show_events, show_incident, show_incidents
+from agent.access.alert_view import OVER, show_events, show_incident, show_incidents
 from agent.access.console import Screen
 from agent.access.status_view import problems, report, show
 from agent.facts import Text
@@ -32,12 +32,12 @@ def status(screen: Screen, runtime: Path, as_json: bool) -> int:
     """Show how things are, once."""
     found = control.statuses(runtime)
     if as_json:
-        screen.json(report(found, str(runtime)))
+        screen.json(report(found, str(runtime), time.time_ns()))
     else:
         show(screen, found, str(runtime), time.time_ns(), zone_of(found.get("alarm")))
     if not any(found.values()):
         return NOT_RUNNING
-    return WRONG if problems(found) else OK
+    return WRONG if problems(found, time.time_ns()) else OK
 
 
 def watch_status(screen: Screen, runtime: Path, as_json: bool, turns: int | None = None) -> int:
@@ -122,7 +122,7 @@ def incidents(screen: Screen, runtime: Path, every: bool, as_json: bool) -> int:
             screen.json(incident)
     else:
         show_incidents(screen, found, zone(runtime), time.time_ns())
-    return WRONG if any(not incident.get("reset_ns") for incident in found) else OK
+    return WRONG if any(incident.get("state") not in OVER for incident in found) else OK
 
 
 def acknowledge(screen: Screen, runtime: Path, incident_id: str, as_json: bool) -> int:
