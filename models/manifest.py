@@ -3,8 +3,10 @@
 Standard library only, so that every process and the recipe can read it.
 """
 
+import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,3 +134,27 @@ def _model(values: dict[str, Any], sources: dict[str, Source]) -> Model:
         precision=values["precision"],
         accuracy=tuple(Measured(**each) for each in values["accuracy"]),
     )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m models.manifest --check`: 0 when every model is there and unaltered."""
+    parser = argparse.ArgumentParser(prog="python -m models.manifest", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", required=True, help="compare every file with its sha256")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the models are")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing, answer by the exit status alone")
+    asked = parser.parse_args(arguments)
+    wrong = 0
+    models = load()
+    for name, model in models.items():
+        try:
+            read(name, models, asked.folder)
+            told = "ok"
+        except ModelFault as fault:
+            wrong, told = 1, fault.detail
+        if not asked.quiet:
+            print(f"{model.file}: {told}")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""PURE. From looks to one steady count with an interval.
+
+Invariants
+1. low <= count <= high, and none is negative.
+2. One look that differs from those around it changes nothing.
+"""
+
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Final
+
+SAMPLES: Final = 5
+"""The count is the median of this many looks: cuts jitter three to seven times (design of vision, "time")."""
+
+FEWEST: Final = 3
+"""With fewer looks than this a single bad one would decide."""
+
+MAX_AGE_S: Final = 20.0
+"""An older look says nothing about now. Long enough for three key frames of a main stream that has one every 6 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look: how many people are tracked, and how many boxes are at or above the camera's threshold."""
+
+    at_s: float
+    tracked: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many people; the truth is taken to lie between `low` and `high`."""
+
+    count: int
+    low: int
+    high: int
+
+
+def add(samples: tuple[Sample, ...], sample: Sample) -> tuple[Sample, ...]:
+    """The looks that count after one more: the newest `SAMPLES`, none older than `MAX_AGE_S` before it."""
+    young = tuple(each for each in samples if sample.at_s - each.at_s <= MAX_AGE_S)
+    return (*young, sample)[-SAMPLES:]
+
+
+def settle(samples: tuple[Sample, ...]) -> Count | None:
+    """What the looks say together, or None when there are fewer than `FEWEST`.
+
+    The interval is what the looks reach without their most extreme one: people whom the tracker does not yet
+    believe widen it upwards, people hidden for a moment downwards.
+    """
+    if len(samples) < FEWEST:
+        return None
+    tracked = sorted(each.tracked for each in samples)
+    every = sorted([*tracked, *(each.seen for each in samples)])
+    spare = 1 if len(every) >= 2 * SAMPLES else 0
+    count = median_low(tracked)
+    return Count(count, min(count, every[spare]), max(count, every[-1 - spare]))
