@@ -157,6 +157,12 @@ def reserve(db: sqlite3.Connection, at_least: int = 1) -> Block:
     return Block(first, first + SEQ_BLOCK)
 
 
+def forget_older(db: sqlite3.Connection, before_ns: int) -> None:
+    """Forget what was only kept to recognise repeats from before `before_ns` (UTC)."""
+    db.execute("DELETE FROM seen_inputs WHERE at_ns < ?", (before_ns,))
+    db.execute("DELETE FROM seen_facts WHERE at_ns < ?", (before_ns,))
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What was stored before this start."""
@@ -210,12 +216,16 @@ def read_incidents(db: sqlite3.Connection, open_only: bool, at_most: int = 500) 
         f" {where} ORDER BY triggered_ns DESC LIMIT ?",
         (at_most,),
     ).fetchall()
-    return [
-        Incident(*row[:5], latching=bool(row[5]), triggered_ns=row[6], last_ns=row[7], state=Life(row[8]), count=row[9],
-                 acknowledged_ns=row[10], acknowledged_by=row[11], restored_ns=row[12], reset_ns=row[13],
-                 reset_by=row[14], reset_why=row[15])
-        for row in reversed(rows)
-    ]  # fmt: skip
+    return [_incident(*row) for row in reversed(rows)]
+
+
+def _incident(*row: Any) -> Incident:
+    incident_id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count = row[:10]
+    acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why = row[10:]
+    return Incident(
+        incident_id, kind, subject, name, room_id, bool(latching), triggered_ns, last_ns, Life(state), count,
+        acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why,
+    )  # fmt: skip
 
 
 def read_events(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.clock import Clock
-from agent.delivery.rows import Block, Kept, read_kept, reserve
+from agent.delivery.rows import Block, Kept, forget_older, read_kept, reserve
 from agent.delivery.schema import NewerSchema, migrate
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ BUSY_S: Final = 2.0
 
 WAITING_AT_MOST: Final = 5000
 """Alerts taken into memory from earlier starts; the rest follows as these go out."""
+
+REPEATS_S: Final = 90 * 86400.0
+"""Repeats are recognised for this long: a board that was unplugged in summer may come back in autumn."""
 
 Job = Callable[[sqlite3.Connection], Any]
 
@@ -54,6 +57,9 @@ class StoreState:
 
     ok: bool
     detail: str = ""
+
+
+_FINE: Final = StoreState(ok=True)
 
 
 class JobFailed(Exception):
@@ -123,25 +129,28 @@ class AlarmStore:
             try:
                 if db is None:
                     db = self._open()
-                if not self._jobs:
+                if self._jobs:
+                    self._commit(db)
+                self._state = _FINE
+                if not self._jobs and not self._stop.is_set():
                     self._clock.wait(self._wake, 3600)
                     self._wake.clear()
-                else:
-                    self._commit(db)
-                if not self._state.ok:
-                    self._state = StoreState(ok=True)
             except (sqlite3.Error, OSError, NewerSchema) as error:
                 self._busy_since_ns = 0
-                if self._state.detail != str(error):
-                    log.error("alerts cannot be stored: %s: %s", self.path, error)
-                self._state = StoreState(ok=False, detail=str(error))
+                self._failed(error)
                 _close(db)
                 db = None
                 if self._stop.is_set():
-                    log.error("%d changes were not stored", len(self._jobs))
-                    return
+                    break
                 self._clock.wait(self._stop, AGAIN_S)
         _close(db)
+        if self._jobs:
+            log.error("%d changes were not stored", len(self._jobs))
+
+    def _failed(self, error: Exception) -> None:
+        if self._state.detail != str(error):
+            log.error("alerts cannot be stored: %s: %s", self.path, error)
+        self._state = StoreState(ok=False, detail=str(error))
 
     def _open(self) -> sqlite3.Connection:
         self._busy_since_ns = self._clock.mono_ns()
@@ -154,10 +163,11 @@ class AlarmStore:
             db = self._connect()
         if not self._ready.is_set():
             db.execute("BEGIN IMMEDIATE")
+            forget_older(db, self._clock.wall_ns() - round(REPEATS_S * 1e9))
             block = reserve(db, self._seq_floor)
             kept = read_kept(db, WAITING_AT_MOST)
             db.execute("COMMIT")
-            self._state = StoreState(ok=True)
+            self._state = _FINE
             self._opened(Opened(kept, block))
             self._ready.set()
         self._busy_since_ns = 0

@@ -1,0 +1,200 @@
+"""PURE. Alerts made from what the rules of safety decided."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent.delivery.payload import Alert, Identity
+from agent.facts import ClockQuality, Condition, PeopleCounted, Stamp, Text
+from agent.safety.conditions import MEANINGS
+from agent.safety.incidents import Incident, Life
+from agent.safety.zones import Meaning, Zone, ZoneType
+
+PRE_ROLL_S = 30
+"""Footage before an alarm that belongs to its evidence (design of alarms)."""
+
+POST_ROLL_S = 60
+"""Footage after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    alert_class: str
+    name: str
+    priority: int
+    state: str
+    text: Text
+
+
+_ZONES: dict[Meaning, _Row] = {
+    Meaning.PANIC: _Row("alarm", "panic", 1, "triggered", Text("一键报警", "panic button pressed")),
+    Meaning.PANIC_RESTORED: _Row("alarm", "panic", 2, "restored", Text("一键报警已松开", "panic button released")),
+    Meaning.TAMPER: _Row("alarm", "tamper", 1, "triggered", Text("防拆报警", "tamper alarm")),
+    Meaning.TAMPER_RESTORED: _Row("alarm", "tamper", 2, "restored", Text("防拆恢复", "tamper restored")),
+    Meaning.ENVIRONMENT: _Row("alarm", "environment", 1, "triggered", Text("环境报警", "environment alarm")),
+    Meaning.ENVIRONMENT_RESTORED: _Row(
+        "alarm", "environment", 2, "restored", Text("环境报警恢复", "environment alarm restored")
+    ),
+    Meaning.DOOR_OPENED: _Row("alarm", "door", 3, "opened", Text("门打开", "door opened")),
+    Meaning.DOOR_CLOSED: _Row("alarm", "door", 3, "closed", Text("门关闭", "door closed")),
+    Meaning.FAULT: _Row("fault", "zone", 2, "triggered", Text("防区线路故障", "fault on the line of a zone")),
+    Meaning.FAULT_RESTORED: _Row("fault", "zone", 3, "restored", Text("防区线路恢复", "line of a zone restored")),
+}
+"""Class, name in the type, priority, state and words of each meaning."""
+
+_BY_PERSON = {
+    Life.ACKNOWLEDGED: ("acknowledged", Text("已确认", "acknowledged")),
+    Life.RESTORED: ("acknowledged", Text("已确认", "acknowledged")),
+    Life.RESET: ("reset", Text("已复位", "reset")),
+    Life.CLOSED: ("reset", Text("已复位", "reset")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What every alert needs beside its content. `pressed_ns` is 0 where no button was pressed."""
+
+    id: str
+    seq: int | None
+    at_ns: int
+    quality: ClockQuality
+    pressed_ns: int = 0
+
+
+def zone_alert(
+    zone: Zone, meaning: Meaning, cause: str, incident: Incident | None, numbered: Numbered, who: Identity, late: bool
+) -> Alert:
+    """The alert for a change of a zone; `cause` is the input state that made it."""
+    row = _ZONES[meaning]
+    data: dict[str, Any] = {
+        **({"incident_id": incident.id, "count": incident.count} if incident else {}),
+        "zone": {"id": zone.id, "name": zone.name, "type": str(zone.type), "supervised": zone.supervised},
+        "state": row.state,
+        "cause": cause,
+        "room": zone.room_id,
+        "cameras": list(zone.cameras),
+        "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "pending" if zone.cameras else "none"},
+        "location": {"addr": who.address, "lng": who.longitude, "lat": who.latitude},
+        "drill": False,
+        "late": late,
+    }
+    if zone.type is ZoneType.PERIMETER and row.alert_class == "alarm":
+        data["armed"] = "unknown"  # there is no arming yet: every opening is told
+        del data["evidence"]
+    return _alert(
+        numbered,
+        row.alert_class,
+        row.name,
+        f"zone/{zone.id}",
+        row.priority,
+        Text(f"{row.text.zh}：{zone.name}", f"{row.text.en}: {zone.name}"),
+        data,
+        incident,
+    )
+
+
+def condition_alert(
+    condition: Condition, over: bool, lapsed: bool, name: str, incident: Incident | None, numbered: Numbered
+) -> Alert:
+    """The alert for the beginning (or, with `over`, the end) of a lasting state. `name` is its subject for people."""
+    meaning = MEANINGS[condition.kind]
+    text = meaning.over if over else meaning.raised
+    if lapsed:
+        text = Text(f"{text.zh}（无后续消息）", f"{text.en} (nothing more was heard of it)")
+    data: dict[str, Any] = {
+        **({"incident_id": incident.id} if incident else {}),
+        "state": "restored" if over else "triggered",
+        "lapsed": lapsed,
+        "since_ns": condition.since.wall_ns,
+        "detail": dict(condition.detail),
+    }
+    if condition.subject.startswith("room/"):
+        data["room"] = condition.subject.removeprefix("room/")
+    summary = Text(f"{text.zh}：{name}", f"{text.en}: {name}")
+    priority = min(meaning.priority + 1, 3) if over else meaning.priority
+    return _alert(
+        numbered, str(meaning.alert_class), str(condition.kind), condition.subject, priority, summary, data, incident
+    )
+
+
+def person_alert(incident: Incident, who: str, why: str, numbered: Numbered) -> Alert:
+    """The alert for what a person did with an incident: acknowledged or reset it."""
+    state, text = _BY_PERSON[incident.state]
+    alert_class, name = type_of_incident(incident)
+    data: dict[str, Any] = {
+        "incident_id": incident.id,
+        "state": state,
+        "who": who,
+        "why": why,
+        "room": incident.room_id,
+        "count": incident.count,
+    }
+    summary = Text(f"{text.zh}：{incident.name}（{who}）", f"{text.en}: {incident.name} ({who})")
+    return _alert(numbered, alert_class, name, incident.subject, 2, summary, data, incident)
+
+
+def people_message(fact: PeopleCounted, who: Identity, alert_id: str, time: str) -> dict[str, Any]:
+    """The telemetry of a room's head count, as a CloudEvent."""
+    return {
+        "specversion": "1.0",
+        "id": alert_id,
+        "source": who.source,
+        "type": "cn.tyj.ai.people_counted.v1",
+        "subject": f"room/{fact.room_id}",
+        "time": time,
+        "datacontenttype": "application/json",
+        "dataschema": "urn:tyj:ai:1",
+        "bootid": who.boot,
+        "clockquality": str(fact.at.quality),
+        "data": {
+            "room": fact.room_id,
+            "camera": fact.camera_id,
+            "count": fact.count,
+            "low": fact.low,
+            "high": fact.high,
+            "method": fact.method,
+            "model": fact.model,
+            "threshold": fact.threshold,
+        },
+    }
+
+
+def type_of_incident(incident: Incident) -> tuple[str, str]:
+    """Class and name of the alerts of an incident, by its kind."""
+    for meaning, row in _ZONES.items():
+        if str(meaning) == incident.kind:
+            return row.alert_class, row.name
+    for kind, what in MEANINGS.items():
+        if str(kind) == incident.kind:
+            return str(what.alert_class), str(kind)
+    return "fault", incident.kind
+
+
+def wall_of(mono_ns: int, now: Stamp) -> int:
+    """The UTC nanoseconds of a monotonic moment, by the clocks `now`."""
+    return now.wall_ns - (now.mono_ns - mono_ns)
+
+
+def _alert(
+    numbered: Numbered,
+    alert_class: str,
+    name: str,
+    subject: str,
+    priority: int,
+    summary: Text,
+    data: dict[str, Any],
+    incident: Incident | None,
+) -> Alert:
+    return Alert(
+        id=numbered.id,
+        seq=numbered.seq,
+        alert_class=alert_class,
+        type=f"cn.tyj.{alert_class}.{name}.v1",
+        subject=subject,
+        priority=priority,
+        at_ns=numbered.at_ns,
+        quality=numbered.quality,
+        summary=summary,
+        data=data,
+        incident_id=incident.id if incident else "",
+        pressed_ns=numbered.pressed_ns,
+    )

@@ -1,0 +1,184 @@
+"""A small demonstration platform: takes alerts from a broker, keeps each once, and sends receipts.
+
+Its database is the judge of tests and benches: one row per (source, id), and how often each came.
+"""
+
+import argparse
+import json
+import logging
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlite_utils
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger(__name__)
+
+_WORDS = {1: "紧急", 2: "重要", 3: "一般"}
+
+
+class DemoPlatform:
+    """One consumer of alerts. Its thread `platform-<name>` owns the database."""
+
+    def __init__(self, broker: str, name: str, prefix: str, db_file: Path, quiet: bool) -> None:
+        """`broker` is mqtt://host:port. `quiet`: alerts are not printed."""
+        self._name = name
+        self._prefix = prefix
+        self._db_file = db_file
+        self._quiet = quiet
+        parts = urlsplit(broker)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 1883
+        self._messages: queue.SimpleQueue[tuple[str, bytes, int, int] | None] = queue.SimpleQueue()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id=f"platform-{name}", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_socket_open = _without_delay
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._thread = threading.Thread(target=self._run, name=f"platform-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Connect, now or as soon as the broker is there, and begin."""
+        self._thread.start()
+        self._client.connect_async(self._host, self._port, keepalive=10)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Finish what has come, then stop."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._messages.put(None)
+        self._thread.join(10)
+        if self._thread.is_alive():
+            raise RuntimeError("the demonstration platform did not stop")
+
+    def _on_connect(
+        self, client: Client, _data: Any, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            log.error("broker refused: %s", code)
+        else:
+            client.subscribe(f"{self._prefix}/+/+/evt/+", qos=1)
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self._messages.put((message.topic, bytes(message.payload), time.time_ns(), time.monotonic_ns()))
+
+    def _run(self) -> None:
+        db = sqlite_utils.Database(str(self._db_file))
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        _make_tables(db)
+        while True:
+            batch = [self._messages.get()]
+            while len(batch) < 256 and not self._messages.empty():
+                batch.append(self._messages.get())
+            answers = []
+            with db.atomic():
+                for message in batch:
+                    if message is not None and (answer := self._keep(db, *message)) is not None:
+                        answers.append(answer)
+            # The receipt says that the alert is safe here, so it leaves after the commit.
+            for topic, receipt in answers:
+                self._client.publish(topic, json.dumps(receipt, ensure_ascii=False), qos=1)
+            if None in batch:
+                db.close()
+                return
+
+    def _keep(
+        self, db: Any, topic: str, payload: bytes, wall_ns: int, mono_ns: int
+    ) -> tuple[str, dict[str, Any]] | None:
+        try:
+            event = json.loads(payload)
+            source, event_id = event["source"], event["id"]
+            row = {
+                "source": source,
+                "id": event_id,
+                "topic": topic,
+                "type": event["type"],
+                "subject": event["subject"],
+                "seq": event.get("seq"),
+                "time": event["time"],
+                "body": payload.decode(),
+                "received_ns": wall_ns,
+                "received_mono_ns": mono_ns,
+                "times": 1,
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s: no CloudEvent: %s", topic, error)
+            return None
+        known = list(db.query("SELECT rowid FROM events WHERE source = ? AND id = ?", [source, event_id]))
+        if known:
+            number = known[0]["rowid"]
+            db.execute("UPDATE events SET times = times + 1 WHERE source = ? AND id = ?", [source, event_id])
+        else:
+            number = db.table("events").insert(row).last_rowid
+            if not self._quiet:
+                self._show(event)
+        receipt = {
+            "id": event_id,
+            "status": "duplicate" if known else "accepted",
+            "case_no": f"{self._name.upper()}-{number:06d}",
+            "platform": self._name,
+            "received_at": datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        }
+        return topic.rsplit("/evt/", 1)[0] + "/down/receipt", receipt
+
+    def _show(self, event: dict[str, Any]) -> None:
+        data = event.get("data", {})
+        name = data.get("zone", {}).get("name") or event["subject"]
+        word = _WORDS.get(event.get("priority", 3), "一般")
+        late = "（补报）" if event.get("historical") else ""
+        print(f"[{self._name}] {event['time'][11:23]} {word} {event['type']} {name} {data.get('state', '')}{late}")
+
+
+def _without_delay(_client: Client, _data: Any, opened: Any) -> None:
+    """Receipts leave at once, not after the peer's delayed ACK of 40 ms."""
+    if isinstance(opened, socket.socket):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _make_tables(db: Any) -> None:
+    if "events" not in db.table_names():
+        columns = {
+            "source": str, "id": str, "topic": str, "type": str, "subject": str, "seq": int, "time": str, "body": str,
+            "received_ns": int, "received_mono_ns": int, "times": int,
+        }  # fmt: skip
+        db.table("events").create(columns)
+        db.table("events").create_index(["source", "id"], unique=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m agent.demo.platform", description=__doc__)
+    parser.add_argument("--broker", required=True, help="mqtt://host:port")
+    parser.add_argument("--platform", required=True, help="name in receipts and lines")
+    parser.add_argument("--prefix", default="tyj/v1", help="topic prefix")
+    parser.add_argument("--db", type=Path, required=True, help="SQLite file of what came")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    platform = DemoPlatform(given.broker, given.platform, given.prefix, given.db, given.quiet)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    platform.start()
+    stopping.wait()
+    platform.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""The alarm process: boards, zones, incidents and uplinks. Builds everything from leaf to root, and stops in order.
+
+Never loads video, models or numpy: what reads buttons must start fast and stay small.
+"""
+
+import logging
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from agent.clock import Clock, SystemClock
+from agent.delivery.mqtt import BrokerAddress, Route, RouteTo, TlsFiles
+from agent.delivery.payload import Identity, Topics
+from agent.delivery.rows import InputKey
+from agent.delivery.store import AlarmStore, Opened
+from agent.desk import Desk, InputReport, LinkReport, Site, SnapshotReport
+from agent.facts import InputChanged, InputState, Stamp
+from agent.health import Liveness
+from agent.processes.alarm_verbs import alarm_verbs
+from agent.safety.zones import Zone, ZoneType
+from agent.settings.load import load
+from agent.settings.models import Platform, Settings
+from agent.wire import Server
+from firmware_bridge.serial_port import InputEvent, LinkChanged, SerialBoard, Snapshot
+
+log = logging.getLogger(__name__)
+
+STORE_OPENS_S: Final = 5.0
+"""The buttons do not wait longer than this for the database."""
+
+_BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+def main(settings_file: Path) -> int:
+    """Watch the buttons until SIGTERM or SIGINT; 0 when it stopped in order. Raises SettingsError."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load(settings_file)
+    clock = SystemClock()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    liveness = Liveness(clock)
+    identity = identity_of(settings)
+    boards: dict[str, SerialBoard] = {}
+
+    def acknowledge(bridge_id: str, key: InputKey) -> None:
+        board = boards.get(bridge_id)
+        if board is not None:
+            board.acknowledge(*key)
+
+    def opened(found: Opened) -> None:
+        desk.post(found)
+
+    store = AlarmStore(settings.paths.data / "alarm.db", clock, opened)
+    desk = Desk(site_of(settings), identity, store, clock, acknowledge, liveness.beat)
+    routes = [_route(settings, platform, desk, clock) for platform in settings.platforms]
+    for route, platform in zip(routes, settings.platforms, strict=True):
+        desk.dispatch.add(route, platform.role, platform.receipts == "required")
+    for bridge in settings.bridges:
+        boards[bridge.id] = SerialBoard(bridge.port, report_of(bridge.id, desk, clock))
+    server = Server(settings.paths.runtime / "alarm.sock", alarm_verbs(desk, store, boards, names_of(settings), clock))
+    if not store.start(STORE_OPENS_S):
+        log.error("alarm.db is not open; buttons work without it")
+    desk.start()
+    for route in routes:
+        route.start()
+    for board in boards.values():
+        board.start()
+    server.start()
+    liveness.ready()
+    while not stopping.is_set():
+        clock.wait(stopping, 3600)
+    liveness.stopping()
+    server.stop()
+    for board in boards.values():
+        board.stop()
+    desk.stop()
+    for route in routes:
+        route.stop()
+    store.stop()
+    return 0
+
+
+def identity_of(settings: Settings) -> Identity:
+    """Who this machine is to the platforms; a new `boot` at every call."""
+    facility = settings.facility
+    location = facility.location
+    return Identity(
+        facility=facility.id,
+        edge=facility.edge,
+        zone_of_time=ZoneInfo(facility.time_zone),
+        boot=uuid.uuid4().hex,
+        address=location.address,
+        longitude=location.longitude,
+        latitude=location.latitude,
+    )
+
+
+def site_of(settings: Settings) -> Site:
+    """What the desk watches."""
+    processes = ["web"]
+    if any(camera.record for camera in settings.cameras):
+        processes.append("record")
+    if any(camera.count_people for camera in settings.cameras):
+        processes.append("vision")
+    return Site(
+        zones=tuple(
+            Zone(zone.id, zone.name, ZoneType(zone.type), zone.bridge, zone.input, zone.room, zone.cameras)
+            for zone in settings.zones
+        ),
+        names=names_of(settings),
+        processes=tuple(sorted(processes)),
+        bridges=tuple(bridge.id for bridge in settings.bridges),
+    )
+
+
+def names_of(settings: Settings) -> dict[str, str]:
+    """What people call the subjects of conditions."""
+    return {
+        **{f"room/{room.id}": room.name for room in settings.rooms},
+        **{f"camera/{camera.id}": camera.name for camera in settings.cameras},
+        **{f"zone/{zone.id}": zone.name for zone in settings.zones},
+    }
+
+
+def report_of(bridge_id: str, desk: Desk, clock: Clock) -> Callable[[InputEvent | Snapshot | LinkChanged], None]:
+    """What a board tells, as facts for the desk."""
+
+    def at(mono_ns: int) -> Stamp:
+        return Stamp(clock.wall_ns() - (clock.mono_ns() - mono_ns), mono_ns, clock.quality())
+
+    def report(told: InputEvent | Snapshot | LinkChanged) -> None:
+        match told:
+            case InputEvent():
+                fact = InputChanged(
+                    bridge_id=bridge_id,
+                    board_uid=told.board_uid,
+                    boot_id=told.boot_id,
+                    event_id=told.event_id,
+                    input_no=told.input_no,
+                    previous=InputState(told.previous),
+                    state=InputState(told.state),
+                    at=at(told.received_mono_ns),
+                    count=told.count,
+                    late=told.late,
+                )
+                desk.post(InputReport(fact, told.pressed_mono_ns))
+            case Snapshot():
+                states = {number: InputState(state) for number, state in told.states.items()}
+                desk.post(SnapshotReport(bridge_id, states, at(told.received_mono_ns)))
+            case LinkChanged():
+                desk.post(LinkReport(bridge_id, told.up, told.reason))
+
+    return report
+
+
+def _route(settings: Settings, platform: Platform, desk: Desk, clock: Clock) -> Route:
+    facility = settings.facility
+    tls = platform.tls
+    to = RouteTo(
+        platform=platform.id,
+        brokers=tuple(_broker(url) for url in platform.brokers),
+        topics=Topics(platform.topic_prefix, facility.id, facility.edge),
+        client_id=f"{facility.id}.{facility.edge}.{platform.id}",
+        username=platform.username,
+        password_file=platform.password_file,
+        tls=None if tls is None else TlsFiles(tls.ca_file, tls.certificate_file, tls.key_file),
+        keepalive_s=platform.keepalive_s,
+    )
+    return Route(to, desk.post, desk.birth, clock)
+
+
+def _broker(url: str) -> BrokerAddress:
+    parts = urlsplit(url)
+    assert parts.hostname is not None  # the settings' pattern asks for a host
+    return BrokerAddress(parts.hostname, parts.port or _BROKER_PORTS[parts.scheme], parts.scheme == "mqtts")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

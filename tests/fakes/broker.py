@@ -1,0 +1,123 @@
+"""Real brokers for tests, each a process of its own on a free loopback port: started, stopped, killed, started again."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+_MOSQUITTO = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+max_queued_messages 0
+set_tcp_nodelay true
+{more}
+"""
+
+_IOTCORE = """\
+id = 0
+[router]
+id = 0
+max_connections = 100
+max_outgoing_packet_count = 1000
+max_segment_size = 1048576
+max_segment_count = 10
+[v5.1]
+name = "v5"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 5000
+max_payload_size = 262144
+max_inflight_count = 100
+dynamic_filters = true
+"""
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LoopbackBroker:
+    """A broker on 127.0.0.1. The port stays the same through restarts. It keeps nothing over a restart."""
+
+    def __init__(self, folder: Path, program: str = "mosquitto", more: str = "") -> None:
+        """`program` is mosquitto or iotcore; `more` are further lines for mosquitto's configuration."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self._folder = folder
+        self._program = program
+        self._more = more
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        if self._program == "mosquitto":
+            found = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+            assert found, "mosquitto is not installed"
+            settings = self._folder / "mosquitto.conf"
+            settings.write_text(_MOSQUITTO.format(port=self.port, more=self._more), encoding="utf-8")
+            command = [found, "-c", str(settings)]
+        else:
+            settings = self._folder / "iotcore.toml"
+            settings.write_text(_IOTCORE.format(port=self.port), encoding="utf-8")
+            command = [sys.executable, "-m", "iotcore", "--config", str(settings), "--log-level", "WARNING"]
+        with (self._folder / f"{self._program}.log").open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+        end_s = time.monotonic() + 15
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=0.5):
+                    return
+            except OSError:
+                assert self._process.poll() is None, f"{self._program} ended; see its log in {self._folder}"
+                assert time.monotonic() < end_s, f"{self._program} does not listen"
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9: what it held in memory is gone."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        if number is signal.SIGTERM:
+            self._process.send_signal(signal.SIGCONT)
+        self._process.wait(10)
+        self._process = None
+
+    def __enter__(self) -> "LoopbackBroker":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.kill()
