@@ -72,7 +72,10 @@ def changes(before: list[str], now: list[str]) -> str:
 
 def events(screen: Screen, runtime: Path, limit: int, kind: str | None, as_json: bool) -> int:
     """Show the newest events, oldest first."""
-    _print_events(screen, control.events(runtime, limit, kind=kind), zone(runtime), as_json)
+    found = control.events(runtime, limit, kind=kind)
+    _print_events(screen, found, zone(runtime), as_json)
+    if not found and not as_json:
+        screen.line(screen.t("没有告警", "no alerts"))
     return OK
 
 
