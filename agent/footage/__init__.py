@@ -1,1 +1,1 @@
-"""From packets to footage: recording, index, recovery, export."""
+"""Cameras to footage: recording, the index of what is there, recovery, export."""

@@ -1,0 +1,329 @@
+"""One camera's connection: a thread that reads packets and hands them on, and never stops trying.
+
+libav may hang in a name look-up, a handshake or a read; so the thread that reads writes nothing, holds nothing
+that others wait for, and is left behind when it does not come back.
+
+Invariants
+1. What was read waits in one bounded queue; what does not fit is dropped, and the queue says so.
+2. A connection's stream is used as a template only while `with_stream` holds it open.
+3. User and password are in no log line and no error text.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from agent.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Half a minute of a 4 Mbit/s stream per camera, while the disk does not answer."""
+
+MAX_WAITING_ITEMS: Final = 4096
+
+OPEN_TIMEOUT_S: Final = 6.0
+"""A camera that needs longer to show a stream is told as silent, which must happen within 10 s."""
+
+BACKOFF_S: Final = (0.5, 1.0, 2.0)
+"""Waits between attempts; the last one for ever."""
+
+REFUSED_BACKOFF_S: Final = 8.0
+"""Between attempts with a password that was refused: cameras lock a user out after five within minutes, and
+an attempt must still fall within the 10 s in which a repaired one is to be noticed."""
+
+HUNG_S: Final = 30.0
+"""A reader that does nothing for this long, past every timeout it has, hangs in libav: begin another."""
+
+MAX_HUNG: Final = 3
+
+CODECS: Final = frozenset({"h264", "hevc"})
+
+T = TypeVar("T")
+
+
+class Trouble(StrEnum):
+    """Why a camera gives no packets."""
+
+    SILENT = "silent"
+    REFUSED = "refused"
+    NOT_VIDEO = "not_video"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection shows video. `template` may be used only through `Camera.with_stream`."""
+
+    connection: int
+    codec: str
+    width: int
+    height: int
+    time_base: Fraction
+    nominal_ticks: int
+
+
+@dataclass(slots=True)
+class Arrived:
+    """One packet and when it was read, on the monotonic clock."""
+
+    packet: "Packet[Any]"
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection, or an attempt at one, is over. `detail` is for people."""
+
+    trouble: Trouble
+    detail: str
+    was_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overflowed:
+    """Packets were dropped here, because nobody took what was read."""
+
+
+Item = Opened | Arrived | Ended | Overflowed
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a camera is. `password_file` is read at every attempt; its content is never kept or shown."""
+
+    url: str
+    transport: str = "tcp"
+    username: str | None = None
+    password_file: Path | None = None
+
+    def with_credentials(self) -> str:
+        """The address that libav opens. Raises OSError when the password file cannot be read."""
+        if self.username is None:
+            return self.url
+        password = self.password_file.read_text(encoding="utf-8").strip() if self.password_file else ""
+        parts = urlsplit(self.url)
+        user = f"{quote(self.username, safe='')}:{quote(password, safe='')}"
+        return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
+
+
+class Camera:
+    """The packets of one camera's main stream, from connection after connection."""
+
+    def __init__(self, name: str, address: Address, clock: Clock, read_timeout_s: float) -> None:
+        self.name = name
+        self._address = address
+        self._clock = clock
+        self._read_timeout_s = read_timeout_s
+        self._guard = threading.Lock()
+        self._items: deque[Item] = deque()
+        self._waiting_bytes = 0
+        self._overflowing = False
+        self._stop = threading.Event()
+        self._reader: _Reader | None = None
+        self._hung: list[_Reader] = []
+        self._connections = 0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader = _Reader(self, self._address, self._clock, self._read_timeout_s, self._stop)
+        self._reader.start()
+
+    def ask_to_stop(self) -> None:
+        """Read no more. Never waits."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the reader; False when it hangs in libav and is left behind (it holds no file)."""
+        return self._reader is None or self._reader.join(timeout_s)
+
+    def replace_hung(self) -> bool:
+        """Begin another reader when the present one hangs; True when that was done. Called now and then."""
+        reader = self._reader
+        if reader is None or self._stop.is_set() or not reader.hangs(self._clock.mono_ns()):
+            return False
+        self._hung = [each for each in self._hung if each.alive()]
+        if len(self._hung) >= MAX_HUNG:
+            return False
+        reader.leave()
+        self._hung.append(reader)
+        log.warning("camera %s: the reader hangs in libav and is replaced", self.name)
+        self.start()
+        return True
+
+    def take(self) -> list[Item]:
+        """Everything read since the last call."""
+        with self._guard:
+            items, self._items = list(self._items), deque()
+            self._waiting_bytes = 0
+            self._overflowing = False
+        return items
+
+    def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
+        """`use` of the stream of this connection while it is certain to exist, or None when it is over."""
+        reader = self._reader
+        return None if reader is None else reader.with_stream(connection, use)
+
+    def put(self, item: Item, from_reader: "_Reader") -> None:
+        """Take an item from a reader; used by the reader alone."""
+        size = item.packet.size if isinstance(item, Arrived) else 0
+        with self._guard:
+            if from_reader is not self._reader:
+                return
+            if size and (self._waiting_bytes + size > MAX_WAITING_BYTES or len(self._items) > MAX_WAITING_ITEMS):
+                if not self._overflowing:
+                    self._overflowing = True
+                    self._items.append(Overflowed())
+                return
+            if size and self._overflowing:
+                return
+            self._waiting_bytes += size
+            self._items.append(item)
+
+    def next_connection(self) -> int:
+        """A number for a connection, never used before."""
+        with self._guard:
+            self._connections += 1
+            return self._connections
+
+
+class _Reader:
+    """One thread of one camera. A reader that hangs is left behind, with its thread."""
+
+    def __init__(
+        self, camera: Camera, address: Address, clock: Clock, read_timeout_s: float, stop: threading.Event
+    ) -> None:
+        self._camera = camera
+        self._address = address
+        self._clock = clock
+        self._read_timeout_s = read_timeout_s
+        self._stop = stop
+        self._left = False
+        self._turned_ns = clock.mono_ns()
+        self._guard = threading.Lock()
+        self._stream: tuple[int, VideoStream] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"camera-{camera.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def leave(self) -> None:
+        self._left = True
+
+    def hangs(self, now_ns: int) -> bool:
+        return now_ns - self._turned_ns > HUNG_S * 1e9
+
+    def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
+        with self._guard:
+            if self._stream is None or self._stream[0] != connection:
+                return None
+            return use(self._stream[1])
+
+    def _over(self) -> bool:
+        return self._left or self._stop.is_set()
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._over():
+            try:
+                ended = self._connect_and_read()
+            except Exception as error:
+                log.exception("camera %s: the reader failed", self._camera.name)
+                ended = Ended(Trouble.SILENT, type(error).__name__, False)
+            self._camera.put(ended, self)
+            attempt = 0 if ended.was_open else attempt + 1
+            wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+            self._turned_ns = self._clock.mono_ns()
+            self._clock.wait(self._stop, REFUSED_BACKOFF_S if ended.trouble is Trouble.REFUSED else wait_s)
+
+    def _connect_and_read(self) -> Ended:
+        began_ns = self._turned_ns = self._clock.mono_ns()
+        try:
+            container = self._open()
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            return _why(error, (self._clock.mono_ns() - began_ns) / 1e9)
+        try:
+            return self._read(container)
+        finally:
+            with self._guard:
+                self._stream = None
+            container.close()
+
+    def _open(self) -> InputContainer:
+        options = {"rtsp_transport": self._address.transport, "timeout": str(int(self._read_timeout_s * 1e6))}
+        try:
+            url = self._address.with_credentials()
+        except OSError as error:
+            raise _NoPassword(error.strerror) from error
+        # The read timeout is libav's own: PyAV's would take the interpreter's lock for every packet.
+        return av.open(url, "r", options=options, timeout=(OPEN_TIMEOUT_S, None))
+
+    def _read(self, container: InputContainer) -> Ended:
+        if not container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+            return Ended(Trouble.NOT_VIDEO, f"the address gives {kinds}, no video", False)
+        stream = container.streams.video[0]
+        codec = stream.codec_context.name
+        if codec not in CODECS:
+            return Ended(Trouble.NOT_VIDEO, f"the video is {codec}; H.264 and H.265 can be recorded", False)
+        if not stream.codec_context.width or stream.time_base is None:
+            return Ended(Trouble.SILENT, "no key frame in time", False)
+        connection = self._camera.next_connection()
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        nominal = max(1, int(1 / (rate * stream.time_base)))
+        context = stream.codec_context
+        with self._guard:
+            self._stream = (connection, stream)
+        self._camera.put(Opened(connection, codec, context.width, context.height, stream.time_base, nominal), self)
+        put, now = self._camera.put, self._clock.mono_ns
+        try:
+            for packet in container.demux(stream):
+                self._turned_ns = now()
+                if self._over():
+                    break
+                if packet.size:
+                    put(Arrived(packet, self._turned_ns), self)
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            return Ended(Trouble.SILENT, _text(error), True)
+        return Ended(Trouble.SILENT, "the camera ended the stream", True)
+
+
+class _NoPassword(OSError):
+    """The password file cannot be read."""
+
+
+def _why(error: Exception, took_s: float) -> Ended:
+    if isinstance(error, _NoPassword):
+        return Ended(Trouble.REFUSED, f"the password file cannot be read: {error}", False)
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return Ended(Trouble.REFUSED, "the camera refuses user or password", False)
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return Ended(Trouble.SILENT, "the camera has no such stream (404)", False)
+    if isinstance(error, av.error.InvalidDataError) and took_s < 1.0:
+        return Ended(Trouble.NOT_VIDEO, "what answers there speaks no RTSP", False)
+    if isinstance(error, av.error.InvalidDataError | av.error.ExitError):
+        return Ended(Trouble.SILENT, "the camera does not answer", False)
+    return Ended(Trouble.SILENT, _text(error), False)
+
+
+def _text(error: Exception) -> str:
+    # str(error) of libav's errors holds the address, with the password.
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,0 +1,366 @@
+"""footage.db: which file holds which time of which camera, and why there is none.
+
+Invariants
+1. One thread writes; whoever wants something written submits it and may wait for the commit.
+2. What is submitted is committed in that order, or the index says that it is failing and tries again.
+3. Rows rest on files, never the other way round: an index that is lost is built again from the files.
+4. A camera has at most one open gap (`to_ns` is null).
+"""
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.footage.timeline import Gap, GapReason, SegmentRef
+
+log = logging.getLogger(__name__)
+
+Statement = tuple[str, Sequence[Any]]
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE volume (uuid TEXT PRIMARY KEY, path TEXT NOT NULL, agent TEXT NOT NULL, created_ns INTEGER NOT NULL);
+    CREATE TABLE camera (uuid TEXT PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL);
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY, camera TEXT NOT NULL, stream TEXT NOT NULL, boot TEXT NOT NULL,
+        wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, quality TEXT NOT NULL);
+    CREATE TABLE segment (
+        id INTEGER PRIMARY KEY, camera TEXT NOT NULL, volume TEXT NOT NULL, stream TEXT NOT NULL, run INTEGER,
+        seq INTEGER NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER, frames INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0, path TEXT NOT NULL, codec TEXT NOT NULL, width INTEGER NOT NULL,
+        height INTEGER NOT NULL, sha256 TEXT, previous TEXT, chain TEXT, state TEXT NOT NULL,
+        UNIQUE (volume, path));
+    CREATE INDEX segment_camera_start ON segment (camera, start_ns);
+    CREATE INDEX segment_start ON segment (start_ns);
+    CREATE TABLE gap (
+        id INTEGER PRIMARY KEY, camera TEXT NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER,
+        reason TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '');
+    CREATE INDEX gap_camera_from ON gap (camera, from_ns);
+    CREATE UNIQUE INDEX gap_open ON gap (camera) WHERE to_ns IS NULL;
+    """,
+)
+"""Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""
+
+FAILING_RETRY_S: Final = 1.0
+MAX_WAITING: Final = 20_000
+"""Statements kept while the disk refuses: a day of four cameras. Beyond it the oldest wait on the disk's files."""
+
+
+class IndexBroken(Exception):
+    """footage.db cannot be read. The text says what SQLite said."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One row of the table `segment`; `path` is below its volume. Times in wall nanoseconds."""
+
+    camera: str
+    volume: str
+    stream: str
+    run: int | None
+    seq: int
+    start_ns: int
+    end_ns: int | None
+    frames: int
+    bytes: int
+    path: str
+    codec: str
+    width: int
+    height: int
+    sha256: str | None
+    previous: str | None
+    state: str
+
+
+_SEGMENT_COLUMNS: Final = ", ".join(SegmentRow.__dataclass_fields__)
+
+
+class Pending:
+    """Something submitted; `done` is set once it is committed."""
+
+    __slots__ = ("done", "refused", "statements")
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self.statements = statements
+        self.done = threading.Event()
+        self.refused = False
+
+
+class Index:
+    """The one writer of footage.db, and the way to read it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._queue: deque[Pending] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._failing: str | None = None
+        self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write. The database must have been made by `prepare`."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Commit what waits, then stop. Raises RuntimeError when that takes longer than `timeout_s`."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise RuntimeError("the footage index did not stop")
+
+    @property
+    def failing(self) -> str | None:
+        """What SQLite says while nothing can be committed, else None."""
+        return self._failing
+
+    def submit(self, *statements: Statement) -> Pending:
+        """Have these statements committed together, after all that were submitted before. Never waits."""
+        pending = Pending(statements)
+        with self._wake:
+            if len(self._queue) >= MAX_WAITING:
+                log.error("the footage index is far behind; a row is left to be rebuilt from its file")
+                pending.refused = True
+                return pending
+            self._queue.append(pending)
+            self._wake.notify_all()
+        return pending
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of the caller's own that can only read. For one short transaction."""
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=2.0)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        try:
+            while True:
+                with self._wake:
+                    while not self._queue and not self._stopping:
+                        self._wake.wait()
+                    batch = list(self._queue)
+                    stopping = self._stopping
+                if not batch:
+                    return
+                try:
+                    connection = connection or _connect(self.path)
+                    self._commit(connection, batch)
+                except sqlite3.Error as error:
+                    if self._failing is None:
+                        log.warning("footage index: %s; trying again every %s s", error, FAILING_RETRY_S)
+                    self._failing = str(error)
+                    if connection is not None:
+                        connection.close()
+                        connection = None
+                    if stopping:
+                        return
+                    with self._wake:
+                        self._wake.wait_for(lambda: self._stopping, FAILING_RETRY_S)
+                    continue
+                if self._failing is not None:
+                    log.info("footage index: working again")
+                self._failing = None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for pending in batch:
+                connection.execute("SAVEPOINT one")
+                try:
+                    for sql, values in pending.statements:
+                        connection.execute(sql, values)
+                except (sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
+                    # It would fail every time: one bad row must not hold up all the others.
+                    log.warning("footage index refuses a row: %s", error)
+                    connection.execute("ROLLBACK TO one")
+                    pending.refused = True
+                connection.execute("RELEASE one")
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+        with self._wake:
+            for _ in batch:
+                self._queue.popleft()
+        for pending in batch:
+            pending.done.set()
+
+
+def prepare(path: Path) -> None:
+    """Make or migrate footage.db. Raises IndexBroken when what is there is no sound database of ours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(_connect(path)) as connection:
+            answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if answer != "ok":
+                raise IndexBroken(str(answer))
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise IndexBroken(f"made by a newer version ({version})")
+            for number in range(version, len(MIGRATIONS)):
+                connection.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+    except sqlite3.DatabaseError as error:
+        raise IndexBroken(str(error)) from error
+
+
+def set_aside(path: Path, stamp: str) -> Path:
+    """Move a broken database out of the way, with its log; nothing is ever deleted. Returns where it went."""
+    target = path.with_name(f"{path.name}.broken-{stamp}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))
+    return target
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+# What is written.
+
+
+def put_volume(uuid: str, path: Path, agent: str, created_ns: int) -> Statement:
+    """The row of a volume."""
+    return ("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?)", (uuid, str(path), agent, created_ns))
+
+
+def put_camera(uuid: str, camera_id: str, name: str) -> Statement:
+    """The row of a camera; its name may change, its uuid never does."""
+    return ("INSERT OR REPLACE INTO camera VALUES (?, ?, ?)", (uuid, camera_id, name))
+
+
+def put_run(number: int, camera: str, stream: str, boot: str, wall_ns: int, mono_ns: int, quality: str) -> Statement:
+    """The row of a run: one unbroken sequence of packets of one camera."""
+    return ("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", (number, camera, stream, boot, wall_ns, mono_ns, quality))
+
+
+def put_segment(row: SegmentRow) -> Statement:
+    """A segment, new or known anew by its path."""
+    marks = ", ".join("?" for _ in SegmentRow.__dataclass_fields__)
+    values = [getattr(row, name) for name in SegmentRow.__dataclass_fields__]
+    return (f"INSERT OR REPLACE INTO segment ({_SEGMENT_COLUMNS}) VALUES ({marks})", values)
+
+
+def end_segment(
+    volume: str, path: str, state: str, end_ns: int, frames: int, size_bytes: int, sha256: str | None
+) -> Statement:
+    """A segment is written to its end."""
+    return (
+        "UPDATE segment SET state = ?, end_ns = ?, frames = ?, bytes = ?, sha256 = ? WHERE volume = ? AND path = ?",
+        (state, end_ns, frames, size_bytes, sha256, volume, path),
+    )
+
+
+def drop_segment(volume: str, path: str) -> Statement:
+    """A segment never held anything that plays."""
+    return ("DELETE FROM segment WHERE volume = ? AND path = ?", (volume, path))
+
+
+def put_gap(camera: str, gap: Gap) -> Statement:
+    """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
+    return (
+        "INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) VALUES (?, ?, ?, ?, ?)",
+        (camera, gap.from_ns, gap.to_ns, gap.reason, gap.detail),
+    )
+
+
+def mark_gap(camera: str, from_ns: int, now_ns: int, reason: str, detail: str) -> list[Statement]:
+    """No footage from `from_ns` on, for this reason. A gap that lasts already and was not yet explained takes
+    the reason; one with another reason ends now, and this one begins."""
+    return [
+        (
+            "UPDATE gap SET reason = ?, detail = ? WHERE camera = ? AND to_ns IS NULL AND reason IN (?, ?)",
+            (reason, detail, camera, GapReason.STARTING, GapReason.CONNECTION_LOST),
+        ),
+        (
+            "DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND reason != ? AND from_ns >= ?",
+            (camera, reason, now_ns),
+        ),
+        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL AND reason != ?", (now_ns, camera, reason)),
+        (_BEGIN_GAP, (camera, from_ns, camera, now_ns, reason, detail)),
+    ]
+
+
+_BEGIN_GAP: Final = """
+    INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) SELECT
+    ?, MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND to_ns <= ?), 0)), NULL, ?, ?"""
+"""A gap begins where the footage ended, or where the gap row after that footage did."""
+
+
+def end_gap(camera: str, to_ns: int) -> list[Statement]:
+    """The gap that lasts ends; one that would be empty, because the clock was set back, is none."""
+    return [
+        ("DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND from_ns >= ?", (camera, to_ns)),
+        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL", (to_ns, camera)),
+    ]
+
+
+# What is read.
+
+
+def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
+    """Every segment row, by camera and sequence."""
+    for row in connection.execute(f"SELECT {_SEGMENT_COLUMNS} FROM segment ORDER BY camera, seq"):
+        yield SegmentRow(*row)
+
+
+def segments_between(
+    connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int, longest_ns: int
+) -> list[SegmentRow]:
+    """At most `limit` segments of a camera that may touch the range, by start; none is longer than `longest_ns`."""
+    rows = connection.execute(
+        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE camera = ? AND start_ns >= ? AND start_ns < ?"
+        " AND (end_ns IS NULL OR end_ns > ?) AND state != 'lost' ORDER BY start_ns LIMIT ?",
+        (camera, from_ns - longest_ns, to_ns, from_ns, limit),
+    )
+    return [SegmentRow(*row) for row in rows]
+
+
+def gaps_between(connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int) -> list[Gap]:
+    """At most `limit` gap rows of a camera that touch the range, by start."""
+    rows = connection.execute(
+        "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND from_ns < ?"
+        " AND (to_ns IS NULL OR to_ns > ?) ORDER BY from_ns LIMIT ?",
+        (camera, to_ns, from_ns, limit),
+    )
+    return [Gap(*row) for row in rows]
+
+
+def last_of(connection: sqlite3.Connection, camera: str) -> tuple[int, int | None, str | None]:
+    """Highest sequence number of a camera (0: none), when its footage ends, and the hash of its last closed file."""
+    (seq, end_ns) = connection.execute(
+        "SELECT COALESCE(MAX(seq), 0), MAX(end_ns) FROM segment WHERE camera = ?", (camera,)
+    ).fetchone()
+    row = connection.execute(
+        "SELECT sha256 FROM segment WHERE camera = ? AND sha256 IS NOT NULL ORDER BY seq DESC LIMIT 1", (camera,)
+    ).fetchone()
+    return seq, end_ns, row[0] if row else None
+
+
+def last_run(connection: sqlite3.Connection) -> int:
+    """The highest run number, 0 when there is none."""
+    return int(connection.execute("SELECT COALESCE(MAX(id), 0) FROM run").fetchone()[0])
+
+
+def as_reference(row: SegmentRow, volume: Path, end_ns: int) -> SegmentRef:
+    """A row as what exports take."""
+    return SegmentRef(
+        str(volume / row.path), row.start_ns, end_ns, row.codec, row.width, row.height, row.bytes, row.state
+    )

@@ -1,0 +1,324 @@
+"""PURE. Time of packets, where segments are cut, and what a range of time holds: footage or a gap.
+
+All wall times are UTC nanoseconds; ticks are in the time base of the stream. A span includes its start and
+not its end, so two spans that share a border leave no instant undecided and none decided twice.
+
+Invariants
+1. In a run decoding times rise strictly, and wall time rises with them.
+2. Inside a run wall time follows the camera's clock and is drawn towards arrival by at most `SLEW_PPM`.
+3. For every instant of a range `ledger` answers footage or gap, never both, never neither.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final
+
+NS: Final = 1_000_000_000
+
+SLEW_PPM: Final = 500
+"""How fast packet time is drawn to arrival time; a camera's quartz is off by about 100 ppm (footage.md)."""
+
+BACK_S: Final = 0.5
+"""Decoding times that step back by less are jitter and are bumped; by more, the camera's clock jumped."""
+
+FORWARD_S: Final = 2.0
+"""A hole between two packets longer than this is a gap, not a late frame."""
+
+FAR_OFF_NS: Final = 2 * NS
+"""Packet time this far from arrival time, for `FAR_OFF_FOR_NS`, is wrong: the run is begun anew."""
+
+FAR_OFF_FOR_NS: Final = 10 * NS
+"""A stalled network that catches up is over sooner than this."""
+
+CLOCK_STEP_NS: Final = 1 * NS
+"""A wall clock that moved this much against the monotonic clock was set (ARCHITECTURE, "Time")."""
+
+
+class GapReason(StrEnum):
+    """Why there is no footage."""
+
+    STARTING = "starting"
+    STOPPED = "stopped"
+    CAMERA_SILENT = "camera_silent"
+    CAMERA_REFUSED = "camera_refused"
+    CAMERA_NOT_VIDEO = "camera_not_video"
+    CAMERA_CLOCK = "camera_clock"
+    CLOCK_STEP = "clock_step"
+    CONNECTION_LOST = "connection_lost"
+    DISK_FULL = "disk_full"
+    DISK_SLOW = "disk_slow"
+    DISK_FAILED = "disk_failed"
+    VOLUME_MISSING = "volume_missing"
+    POWER_LOSS = "power_loss"
+    FILE_MISSING = "file_missing"
+    FILE_DAMAGED = "file_damaged"
+    INDEX_LOST = "index_lost"
+    UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBase:
+    """One tick is `num`/`den` seconds."""
+
+    num: int
+    den: int
+
+    def ns(self, ticks: int) -> int:
+        """Ticks as nanoseconds, rounded down."""
+        return ticks * NS * self.num // self.den
+
+    def ticks(self, seconds: float) -> int:
+        """Seconds as ticks, rounded down."""
+        return int(seconds * self.den / self.num)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The times of one packet as the camera gave them, in ticks; None where it gave none."""
+
+    pts: int | None
+    dts: int | None
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sane:
+    """The times of one packet as the muxer takes them, in ticks."""
+
+    pts: int
+    dts: int
+
+
+class Jump(StrEnum):
+    """The camera's clock jumped: this packet begins a new run."""
+
+    BACK = "back"
+    FORWARD = "forward"
+
+
+def head_settled(held: Sequence[Raw]) -> bool:
+    """True once the first packets of a connection can be given times: one of them has a decoding time."""
+    return any(raw.dts is not None for raw in held)
+
+
+def sane_head(held: Sequence[Raw], nominal: int) -> list[Sane]:
+    """Times for the first packets of a connection.
+
+    The first key frame often has no times at all, with B-frames the next ones have no decoding time either:
+    they are counted back from the first packet that has one, `nominal` ticks a frame. Without any decoding
+    time, presentation times are taken instead, or zero.
+    """
+    known = next((place for place, raw in enumerate(held) if raw.dts is not None), None)
+    if known is None:
+        base = next((raw.pts for raw in held if raw.pts is not None), 0)
+        known_dts, known = base, 0
+    else:
+        known_dts = held[known].dts or 0
+    shown = [raw.pts for raw in held if raw.pts is not None]
+    times: list[Sane] = []
+    last: int | None = None
+    for place, raw in enumerate(held):
+        dts = raw.dts if raw.dts is not None and place >= known else known_dts + (place - known) * nominal
+        if last is not None and dts <= last:
+            dts = last + 1
+        pts = raw.pts
+        if pts is None:
+            pts = min(shown) - nominal if place == 0 and shown else dts
+        times.append(Sane(max(pts, dts), dts))
+        last = dts
+    return times
+
+
+def sane_next(last_dts: int, raw: Raw, nominal: int, base: TimeBase) -> Sane | Jump:
+    """Times for the packet after one decoded at `last_dts`: bumped, synthesised, or a jump."""
+    if raw.dts is None:
+        dts = last_dts + nominal
+    elif raw.dts <= last_dts:
+        if last_dts - raw.dts > base.ticks(BACK_S):
+            return Jump.BACK
+        dts = last_dts + 1
+    else:
+        if raw.dts - last_dts > max(base.ticks(FORWARD_S), 4 * nominal):
+            return Jump.FORWARD
+        dts = raw.dts
+    return Sane(dts if raw.pts is None else max(raw.pts, dts), dts)
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """The wall time of the packets of one run. Made by `begin_run`, moved on by `advance`."""
+
+    base: TimeBase
+    anchor_dts: int
+    anchor_ns: int
+    slew_ns: int
+    last_dts: int
+    last_ns: int
+    off_since_ns: int | None = None
+
+    @property
+    def far_off(self) -> bool:
+        """True when packet time has been far from arrival time for too long."""
+        return self.off_since_ns is not None and self.last_ns - self.off_since_ns >= FAR_OFF_FOR_NS
+
+
+def begin_run(base: TimeBase, arrivals: Sequence[tuple[int, int]], not_before_ns: int | None = None) -> RunTime:
+    """A run that begins with these packets: (decoding time in ticks, arrival in wall nanoseconds).
+
+    A packet can come late, never early, so the packet with the least delay sets the anchor: what the
+    connection had stored up before it was read does not shift the footage. `not_before_ns` is the end of the
+    footage before it, which the run may not overlap.
+    """
+    first_dts = arrivals[0][0]
+    anchor = min(arrival - base.ns(dts - first_dts) for dts, arrival in arrivals)
+    if not_before_ns is not None:
+        anchor = max(anchor, not_before_ns)
+    return RunTime(base, first_dts, anchor, 0, first_dts, anchor)
+
+
+def advance(run: RunTime, dts: int, arrival_ns: int) -> RunTime:
+    """The run with its next packet; `last_ns` of the answer is the wall time of that packet."""
+    nominal = run.anchor_ns + run.base.ns(dts - run.anchor_dts)
+    plain = nominal + run.slew_ns
+    most = (plain - run.last_ns) * SLEW_PPM // 1_000_000
+    error = arrival_ns - plain
+    slew = max(-most, min(most, error))
+    wall = plain + slew
+    off_since = None if abs(error) < FAR_OFF_NS else run.last_ns if run.off_since_ns is None else run.off_since_ns
+    return replace(run, slew_ns=run.slew_ns + slew, last_dts=dts, last_ns=wall, off_since_ns=off_since)
+
+
+def first_length_ns(camera_uuid: str, segment_ns: int) -> int:
+    """How long the first segment of a run is: half to whole, by camera, so that cameras do not all cut at once."""
+    return segment_ns // 2 + segment_ns // 2 * (int(camera_uuid[:8], 16) % 1024) // 1024
+
+
+def should_cut(key: bool, length_ns: int, limit_ns: int, clock_jumped: bool) -> bool:
+    """Whether a packet begins a new segment. Only a key frame can."""
+    return key and (clock_jumped or length_ns >= limit_ns)
+
+
+def clock_stepped(offset_then_ns: int, offset_now_ns: int) -> bool:
+    """Whether the wall clock was set, by its offset from the monotonic clock then and now."""
+    return abs(offset_now_ns - offset_then_ns) > CLOCK_STEP_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Footage of one camera from `from_ns` up to but not including `to_ns`."""
+
+    from_ns: int
+    to_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """No footage of one camera from `from_ns` up to `to_ns` (None: it lasts), and why."""
+
+    from_ns: int
+    to_ns: int | None
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A range of time of one camera, decided: every instant is in exactly one of the two."""
+
+    spans: tuple[Span, ...]
+    gaps: tuple[Gap, ...]
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """The same instants in the fewest spans, in order."""
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda each: (each.from_ns, each.to_ns)):
+        if span.to_ns <= span.from_ns:
+            continue
+        if merged and span.from_ns <= merged[-1].to_ns:
+            merged[-1] = Span(merged[-1].from_ns, max(merged[-1].to_ns, span.to_ns))
+        else:
+            merged.append(span)
+    return merged
+
+
+def ledger(footage: Iterable[Span], gaps: Iterable[Gap], from_ns: int, to_ns: int) -> Ledger:
+    """What `from_ns` to `to_ns` holds. Where rows of both claim an instant, footage wins; where none does, the
+    gap's reason is `unrecorded`. Where several gap rows claim one, the one that began last wins."""
+    spans = [
+        Span(max(each.from_ns, from_ns), min(each.to_ns, to_ns))
+        for each in merge(footage)
+        if each.from_ns < to_ns and each.to_ns > from_ns
+    ]
+    rows = sorted((each for each in gaps if _touches(each, from_ns, to_ns)), key=lambda each: each.from_ns)
+    found: list[Gap] = []
+    at = from_ns
+    for span in [*spans, Span(to_ns, to_ns)]:
+        if at < span.from_ns:
+            found.extend(_explain(at, span.from_ns, rows))
+        at = max(at, span.to_ns)
+    return Ledger(tuple(spans), tuple(found))
+
+
+def _touches(gap: Gap, from_ns: int, to_ns: int) -> bool:
+    return gap.from_ns < to_ns and (gap.to_ns is None or gap.to_ns > from_ns)
+
+
+def _explain(from_ns: int, to_ns: int, rows: Sequence[Gap]) -> list[Gap]:
+    inside = [each for each in rows if _touches(each, from_ns, to_ns)]
+    borders = {from_ns, to_ns}
+    for each in inside:
+        borders.add(max(each.from_ns, from_ns))
+        borders.add(to_ns if each.to_ns is None else min(each.to_ns, to_ns))
+    ordered = sorted(borders)
+    pieces: list[Gap] = []
+    for start, end in pairwise(ordered):
+        row = next((each for each in reversed(inside) if _touches(each, start, end)), None)
+        reason, detail = (row.reason, row.detail) if row else (GapReason.UNRECORDED.value, "")
+        if pieces and pieces[-1].to_ns == start and (pieces[-1].reason, pieces[-1].detail) == (reason, detail):
+            pieces[-1] = replace(pieces[-1], to_ns=end)
+        else:
+            pieces.append(Gap(start, end, reason, detail))
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRef:
+    """One recorded file: where it is and what it holds. `path` is absolute."""
+
+    path: str
+    start_ns: int
+    end_ns: int
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    state: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """What to copy: files in order, each group one playable result, and what is missing in the range."""
+
+    groups: tuple[tuple[SegmentRef, ...], ...]
+    ledger: Ledger
+
+
+def plan_export(segments: Iterable[SegmentRef], from_ns: int, to_ns: int, split_at_gaps: bool = False) -> ExportPlan:
+    """The segments that touch the range, in order. A new group begins where the codec or the picture size
+    changes, and where footage is missing if `split_at_gaps`."""
+    wanted = sorted(
+        (each for each in segments if each.start_ns < to_ns and each.end_ns > from_ns), key=lambda each: each.start_ns
+    )
+    groups: list[list[SegmentRef]] = []
+    for each in wanted:
+        last = groups[-1][-1] if groups else None
+        alike = last is not None and (last.codec, last.width, last.height) == (each.codec, each.width, each.height)
+        if last is not None and alike and not (split_at_gaps and each.start_ns > last.end_ns):
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    found = ledger((Span(each.start_ns, each.end_ns) for each in wanted), (), from_ns, to_ns)
+    return ExportPlan(tuple(tuple(group) for group in groups), found)

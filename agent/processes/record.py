@@ -1,0 +1,212 @@
+"""The record process: cameras to footage.
+
+Invariants
+1. READY is told when every camera is being read and the volume was looked at; a camera that is down, or a
+   volume that is not there, is a condition and no reason to stop.
+2. Pulse and watchdog follow the recording thread: they are sent only while it turns.
+3. Conditions are told once when they begin, every 5 s while they last, and once when they are over.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import Clock, SystemClock, stamp
+from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
+from agent.footage.ask import answer_segments, answer_spans, times
+from agent.footage.camera import Address
+from agent.footage.files import camera_uuid
+from agent.footage.index import Index
+from agent.footage.recorder import Fault, Recorder
+from agent.footage.track import CameraPlan
+from agent.health import Liveness
+from agent.settings.load import SettingsError, load
+from agent.settings.models import Settings
+from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 0.5
+FACTS_WAITING: Final = 256
+"""With so many facts unacknowledged, conditions are not repeated: those that wait say the same."""
+
+_M_ARENA_MAX: Final = -8
+"""mallopt(3): more than two heaps cost a megabyte for each thread, and buy nothing at four cameras."""
+
+
+def main(settings_file: Path) -> int:
+    """Record until told to stop. 0 after an orderly stop, 1 when it could not start or could not stop."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = load(settings_file)
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 - the text is for people, the trace is not
+        return 1
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    return Record(settings, SystemClock()).run()
+
+
+def agent_id(settings: Settings) -> str:
+    """The owner of a footage volume, as VOLUME.json names it."""
+    return f"{settings.facility.id}/{settings.facility.edge}"
+
+
+def plans(settings: Settings) -> list[CameraPlan]:
+    """The cameras that are to be recorded."""
+    return [
+        CameraPlan(
+            camera.id,
+            camera_uuid(settings.facility.id, camera.id),
+            camera.name,
+            Address(camera.main, camera.transport, camera.username, camera.password_file),
+        )
+        for camera in settings.cameras
+        if camera.record
+    ]
+
+
+class Record:
+    """Everything of the record process, built from leaf to root."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
+        self._started_ns = clock.wall_ns()
+        self._plans = {plan.id: plan for plan in plans(settings)}
+        runtime = settings.paths.runtime
+        self._sender = FactSender(runtime / "alarm.sock", "record", uuid.uuid4().hex, clock)
+        self._recorder = Recorder(
+            list(self._plans.values()),
+            settings.footage.volume,
+            agent_id(settings),
+            Index(settings.paths.data / "footage.db"),
+            clock,
+            _boot_id(),
+            segment_s=settings.footage.segment_s,
+            sync_every_s=settings.footage.sync_every_s,
+            silent_after_s=settings.footage.silent_after_s,
+        )
+        verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
+        self._server = Server(runtime / "record.sock", verbs)
+        self._liveness = Liveness(clock)
+        self._stop = threading.Event()
+
+    def run(self) -> int:
+        """Start, work until SIGTERM or SIGINT, stop in order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self._sender.start()
+        self._recorder.start()
+        self._server.start()
+        teller = Teller(self._sender, self._clock)
+        turns = self._recorder.turns
+        ready = False
+        while not self._clock.wait(self._stop, LOOK_EVERY_S):
+            turned = self._recorder.turns != turns
+            turns = self._recorder.turns
+            teller.tell(self._recorder.faults(), turned)
+            if turned:
+                if not ready:
+                    self._liveness.ready()
+                    ready = True
+                self._liveness.beat()
+        self._liveness.stopping()
+        self._server.stop()
+        try:
+            self._recorder.stop()
+            self._sender.stop()
+        except RuntimeError as error:
+            log.error("%s", error)  # noqa: TRY400 - what hangs is named; the trace is ours alone
+            return 1
+        return 0
+
+    def _status(self, request: Request, reply: Reply) -> None:
+        own: dict[str, Any] = {
+            "process": "record",
+            "pid": os.getpid(),
+            "started_ns": self._started_ns,
+            "rss_kib": _rss_kib(),
+            "facts_waiting": self._sender.waiting(),
+        }
+        reply.done({**own, **self._recorder.status()})
+
+    def _spans(self, request: Request, reply: Reply) -> None:
+        try:
+            uuid_, from_ns, to_ns = self._range(request)
+        except Refused as refused:
+            reply.refuse(refused.code, refused.text)
+            return
+        reply.done(answer_spans(self._recorder, uuid_, from_ns, to_ns, self._clock.wall_ns()))
+
+    def _segments(self, request: Request, reply: Reply) -> None:
+        try:
+            uuid_, from_ns, to_ns = self._range(request)
+        except Refused as refused:
+            reply.refuse(refused.code, refused.text)
+            return
+        reply.done(answer_segments(self._recorder, uuid_, from_ns, to_ns))
+
+    def _range(self, request: Request) -> tuple[str, int, int]:
+        plan = self._plans.get(str(request.args.get("camera_id")))
+        if plan is None:
+            name = str(request.args.get("camera_id"))[:64]
+            raise Refused("no_such_camera", Text(f"没有录像的摄像头：{name}", f"no camera {name} is recorded"))
+        return plan.uuid, *times(request.args)
+
+
+class Teller:
+    """Makes conditions of faults and sees that the alarm desk keeps knowing them. Used by one thread."""
+
+    def __init__(self, sender: FactSender, clock: Clock) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._active: dict[tuple[ConditionKind, str], tuple[Stamp, Fault]] = {}
+        self._repeat_ns = 0
+        self._pulse_ns = 0
+        self._turned = False
+
+    def tell(self, faults: list[Fault], turned: bool) -> None:
+        """Tell what began, what is over, and from time to time what lasts; a pulse if the work `turned`."""
+        at = stamp(self._clock)
+        now = {(fault.kind, fault.subject): fault for fault in faults}
+        for key, (since, fault) in list(self._active.items()):
+            if key not in now:
+                del self._active[key]
+                self._send(Condition(fault.kind, fault.subject, False, since, at, dict(fault.detail)))
+        repeat = at.mono_ns >= self._repeat_ns
+        if repeat:
+            self._repeat_ns = at.mono_ns + int(CONDITION_REPEAT_S * 1e9)
+        for key, fault in now.items():
+            began = key not in self._active
+            since = at if began else self._active[key][0]
+            self._active[key] = (since, fault)
+            if began or (repeat and self._sender.waiting() < FACTS_WAITING):
+                self._send(Condition(fault.kind, fault.subject, True, since, at, dict(fault.detail)))
+        self._turned = self._turned or turned
+        if self._turned and at.mono_ns >= self._pulse_ns:
+            self._pulse_ns = at.mono_ns + int(PULSE_EVERY_S * 1e9)
+            self._turned = False
+            self._send(Pulse("record", at))
+
+    def _send(self, fact: Fact) -> None:
+        try:
+            self._sender.send(fact)
+        except OverflowError as error:
+            # Footage goes on without the desk; what lasts is told again, what is over ends by its time to live.
+            log.warning("not told: %s", error)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _rss_kib() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
