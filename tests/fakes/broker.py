@@ -1,4 +1,4 @@
-"""Real brokers for tests, each a process of its own on a free loopback port: started, stopped, killed, started again."""
+"""Real brokers for tests, each a process of its own on a free loopback port: started, killed, started again."""
 
 import shutil
 import signal

@@ -72,7 +72,7 @@ class Panel:
         for consumer in self.consumers.values():
             consumer.stop()
         if error is not None and self._log.exists():
-            print(self._log.read_text(encoding="utf-8")[-8000:])
+            sys.stdout.write(self._log.read_text(encoding="utf-8")[-8000:])
 
     def start(self, wait: bool = True) -> None:
         """Start the alarm process; with `wait`, until the board is up and the platforms are connected."""

@@ -1,0 +1,129 @@
+"""Button to subscriber: presses on a simulated board, through the real serial code and the alarm process, to a
+consumer on a real mosquitto. Judged by the board's own list of presses against the consumer's database.
+
+The time of a press is when the contact moves, so 30 ms of debounce and up to 10 ms of sampling are in every figure.
+Board, broker, alarm process and consumer are processes of their own.
+"""
+
+import argparse
+import json
+import math
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from agent.delivery.payload import input_alert_id
+from agent.wire import Refused, WireError, call
+from tests.bench.row import Row
+from tests.fakes.broker import LoopbackBroker
+from tests.fakes.panel import Panel
+from tests.fakes.waiting import until
+
+PRESSES = 500
+TARGET_MS = 100.0
+"""p99 from press to subscriber, with 30 ms of debounce, while the machine records and counts."""
+
+HOLD_S = 0.07
+"""Longer than twice the debounce: every press and every release is one."""
+
+PLATFORM = "police"
+
+
+def rows() -> Iterator[Row]:
+    """The figures of this bench."""
+    yield from measure(PRESSES)
+
+
+def measure(presses: int, note: str = "") -> list[Row]:
+    """Press `presses` times and judge. Whatever load there is beside is the caller's."""
+    with tempfile.TemporaryDirectory(prefix="button-") as name:
+        folder = Path(name)
+        with ExitStack() as running:
+            broker = running.enter_context(LoopbackBroker(folder / "broker"))
+            panel = Panel(folder / "panel", {PLATFORM: broker})
+            _start(running, panel)
+            running.callback(panel.end)
+            panel.start(wait=False)
+            until(panel.ready, 60, "the panel is ready")
+            _press(panel, presses)
+            until(lambda: _quiet(panel), 30, "everything is receipted")
+            idle = panel.status()
+        return _judge(panel, presses, idle, note)
+
+
+def _start(running: ExitStack, panel: Panel) -> None:
+    run = panel.folder / "run"
+    board = ["agent.demo.board", "--port-link", str(run / "board0"), "--control", str(run / "board.sock")]
+    board += ["--log", str(panel.folder / "presses.jsonl")]
+    consumer = ["agent.demo.platform", "--broker", panel.brokers[PLATFORM].url, "--platform", PLATFORM, "--quiet"]
+    consumer += ["--db", str(panel.consumer_db(PLATFORM))]
+    for arguments in (board, consumer):
+        process = subprocess.Popen([sys.executable, "-m", *arguments])
+        running.callback(process.wait, 10)
+        running.callback(process.terminate)
+
+
+def _press(panel: Panel, presses: int) -> None:
+    moments = random.Random(7)
+    for _ in range(presses):
+        until(lambda: _pressed(panel), 30, "the board takes a press")
+        # Uneven, so that presses fall everywhere in the board's sampling and the desk's turns.
+        time.sleep(HOLD_S + 0.05 + moments.random() * 0.08)
+
+
+def _pressed(panel: Panel) -> bool:
+    try:
+        call(panel.folder / "run" / "board.sock", "press", {"input": 0, "hold_s": HOLD_S}, timeout_s=5)
+    except (WireError, Refused):
+        return False
+    return True
+
+
+def _quiet(panel: Panel) -> bool:
+    status = panel.status()
+    return bool(status) and all(each["waiting"] == 0 for each in status["platforms"])
+
+
+def _judge(panel: Panel, presses: int, status: dict[str, Any], note: str) -> list[Row]:
+    lines = [json.loads(line) for line in (panel.folder / "presses.jsonl").read_text().splitlines()]
+    pressed = [line for line in lines if line["what"] == "press" and line["input"] == 0]
+    events = [line for line in lines if line["what"] == "event" and (line["input"], line["state"]) == (0, "alarm")]
+    got = {alert["id"]: alert for alert in panel.taken(PLATFORM, "panic", "triggered")}
+    took_ms: list[float] = []
+    lost = len(pressed) - len(events)
+    for press, event in zip(pressed, events, strict=False):
+        alert = got.get(input_alert_id(event["board_uid"], event["boot_id"], event["event_id"]))
+        if alert is None:
+            lost += 1
+        else:
+            took_ms.append((alert["received_mono_ns"] - press["mono_ns"]) / 1e6)
+    twice = sum(1 for alert in got.values() if alert["times"] > 1)
+    took_ms.sort()
+    told = f"{len(pressed)} presses, 30 ms debounce included{'; ' + note if note else ''}"
+    p99 = _share(took_ms, 0.99)
+    return [
+        Row("button to subscriber p50", round(_share(took_ms, 0.5), 1), "ms", None, None, told),
+        Row("button to subscriber p99", round(p99, 1), "ms", TARGET_MS, p99 < TARGET_MS, told),
+        Row("button to subscriber max", round(took_ms[-1] if took_ms else math.inf, 1), "ms", None, None, told),
+        Row("presses lost", lost, "", 0, lost == 0 and len(pressed) == presses, told),
+        Row("presses sent more than once", twice, "", None, None, "same id: one for the consumer"),
+        Row("alarm process resident", round(status["rss_kib"] / 1024, 1), "MB"),
+    ]
+
+
+def _share(ordered: list[float], share: float) -> float:
+    """The value that `share` of the ordered values do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else math.inf
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--presses", type=int, default=PRESSES)
+    for row in measure(parser.parse_args().presses):
+        print(row)
