@@ -26,6 +26,9 @@ OPEN_TIMEOUT_S: Final = 6.0
 READ_TIMEOUT_S: Final = 5.0
 """A camera that needs longer is as good as gone; both fall within the 10 s after which blindness is told."""
 
+ANALYSE_US: Final = 1_000_000
+"""What the stream holds stands in its description; libav's own 5 s would only keep the first frame waiting."""
+
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Waits between attempts, the last one for ever; a frame begins them anew."""
 
@@ -76,7 +79,7 @@ class FrameSource:
         self._guard = threading.Lock()
         self._newest: Frame | None = None
         self._frames = 0
-        self._last_ns = 0
+        self._last: Stamp | None = None
         self._detail = ""
         self._failures = 0
         self._stop = threading.Event()
@@ -107,10 +110,10 @@ class FrameSource:
         with self._guard:
             return self._newest is not None
 
-    def seen(self) -> tuple[int, int, str]:
-        """How many frames came, the wall time of the newest in ns (0: none yet), and what is wrong, if anything."""
+    def seen(self) -> tuple[int, Stamp | None, str]:
+        """How many frames came, when the newest did, and what is wrong, if anything."""
         with self._guard:
-            return self._frames, self._last_ns, self._detail
+            return self._frames, self._last, self._detail
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -127,7 +130,7 @@ class FrameSource:
 
     def _read(self) -> None:
         """Decode until the stream ends, fails or is to stop."""
-        options = {"rtsp_transport": self._stream.transport}
+        options = {"rtsp_transport": self._stream.transport, "analyzeduration": str(ANALYSE_US)}
         with av.open(
             self._stream.with_credentials(), options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S)
         ) as container:
@@ -149,7 +152,7 @@ class FrameSource:
         with self._guard:
             self._newest = frame
             self._frames += 1
-            self._last_ns = frame.at.wall_ns
+            self._last = frame.at
             self._detail = ""
         if self._failures:
             log.info("camera %s: frames come again", self.name)
