@@ -59,16 +59,17 @@ def camera_uuid(facility_id: str, camera_id: str) -> str:
     return str(uuid.uuid5(CAMERA_NAMESPACE, f"{facility_id}/{camera_id}"))
 
 
-def create_volume(path: Path, agent_id: str, created_ns: int) -> Volume:
+def create_volume(path: Path, agent_id: str, created_ns: int | None = None) -> Volume:
     """Make `path` the footage volume of `agent_id`; keeps a VOLUME.json that already says so.
 
-    For set-up alone: a recorder that did this by itself would record over a missing mount. Raises
+    For set-up alone: a recorder that did this by itself would record over a missing mount. `agent_id` is the
+    facility's id; `created_ns` is now in wall nanoseconds, the directory's own time when left out. Raises
     VolumeRefused when the directory belongs to another agent, OSError when it cannot be written.
     """
     path.mkdir(parents=True, exist_ok=True)
     if (path / VOLUME_FILE).exists():
         return check_volume(path, agent_id)
-    content = {"volume": str(uuid.uuid4()), "agent": agent_id, "created_ns": created_ns}
+    content = {"volume": str(uuid.uuid4()), "agent": agent_id, "created_ns": created_ns or path.stat().st_mtime_ns}
     staged = path / f"{VOLUME_FILE}.new"
     with staged.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)

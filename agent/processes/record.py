@@ -11,8 +11,10 @@ import ctypes
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,11 +53,6 @@ def main(settings_file: Path) -> int:
     return Record(settings, SystemClock()).run()
 
 
-def agent_id(settings: Settings) -> str:
-    """The owner of a footage volume, as VOLUME.json names it."""
-    return f"{settings.facility.id}/{settings.facility.edge}"
-
-
 def plans(settings: Settings) -> list[CameraPlan]:
     """The cameras that are to be recorded."""
     return [
@@ -82,7 +79,7 @@ class Record:
         self._recorder = Recorder(
             list(self._plans.values()),
             settings.footage.volume,
-            agent_id(settings),
+            settings.facility.id,
             Index(settings.paths.data / "footage.db"),
             clock,
             _boot_id(),
@@ -135,20 +132,13 @@ class Record:
         reply.done({**own, **self._recorder.status()})
 
     def _spans(self, request: Request, reply: Reply) -> None:
-        try:
-            uuid_, from_ns, to_ns = self._range(request)
-        except Refused as refused:
-            reply.refuse(refused.code, refused.text)
-            return
-        reply.done(answer_spans(self._recorder, uuid_, from_ns, to_ns, self._clock.wall_ns()))
+        def answer() -> dict[str, Any]:
+            return answer_spans(self._recorder, *self._range(request), self._clock.wall_ns())
+
+        _answer(reply, answer)
 
     def _segments(self, request: Request, reply: Reply) -> None:
-        try:
-            uuid_, from_ns, to_ns = self._range(request)
-        except Refused as refused:
-            reply.refuse(refused.code, refused.text)
-            return
-        reply.done(answer_segments(self._recorder, uuid_, from_ns, to_ns))
+        _answer(reply, lambda: answer_segments(self._recorder, *self._range(request)))
 
     def _range(self, request: Request) -> tuple[str, int, int]:
         plan = self._plans.get(str(request.args.get("camera_id")))
@@ -156,6 +146,17 @@ class Record:
             name = str(request.args.get("camera_id"))[:64]
             raise Refused("no_such_camera", Text(f"没有录像的摄像头：{name}", f"no camera {name} is recorded"))
         return plan.uuid, *times(request.args)
+
+
+def _answer(reply: Reply, find: Callable[[], dict[str, Any]]) -> None:
+    try:
+        found = find()
+    except Refused as refused:
+        reply.refuse(refused.code, refused.text)
+    except sqlite3.Error as error:
+        reply.refuse("index_failing", Text(f"录像索引读不了：{error}", f"the footage index cannot be read: {error}"))
+    else:
+        reply.done(found)
 
 
 class Teller:
