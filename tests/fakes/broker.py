@@ -1,5 +1,6 @@
 """Real brokers for tests, each a process of its own on a free loopback port: started, killed, started again."""
 
+import random
 import shutil
 import signal
 import socket
@@ -39,10 +40,15 @@ dynamic_filters = true
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, and that the kernel gives to no outgoing connection meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class LoopbackBroker:
