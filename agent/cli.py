@@ -240,7 +240,7 @@ def _find(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _export(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.access.evidence import Wish, export
+    from agent.access.export import Wish, export
 
     wish = Wish(options.camera, options.start, options.end, options.output, options.why)
     return export(screen, _runtime(options), wish, options.json)

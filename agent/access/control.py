@@ -5,9 +5,9 @@ UTC nanoseconds. A key that an older or newer process leaves out is simply missi
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
 from agent.wire import Refused, WireError, call
 
@@ -15,11 +15,6 @@ PROCESSES: Final = ("alarm", "record", "vision", "web")
 STATUS_TIMEOUT_S: Final = 1.0
 """A process that needs longer than this to say how it is, is not well."""
 
-_SHORTEST_WINDOW_NS: Final = 60 * 1_000_000_000
-_WINDOW_NS: Final = 2 * 3600 * 1_000_000_000
-"""Two hours of one-minute segments fit into one frame several times over; see `_in_windows`."""
-
-T = TypeVar("T")
 Status = dict[str, Any]
 
 
@@ -41,6 +36,7 @@ class Event(TypedDict, total=False):
     subject: str
     time: str
     priority: int
+    at_ns: int
     incident_id: str | None
     summary_zh: str
     summary_en: str
@@ -121,7 +117,11 @@ def status_of(runtime: Path, name: str, timeout_s: float = STATUS_TIMEOUT_S) -> 
 
 
 def events(runtime: Path, limit: int = 20, after_seq: int | None = None, kind: str | None = None) -> list[Event]:
-    """The newest `limit` events, oldest first; those after `after_seq` only when it is given."""
+    """The newest `limit` events, oldest first, or as many as one answer holds; `kind` is their class, as in `alarm`.
+
+    With `after_seq` those alone whose number is higher: a number may come late, so that a reader who follows asks
+    from a little before the highest and leaves out what it has.
+    """
     asked = {"limit": limit, "after_seq": after_seq, "kind": kind}
     return _list(call(runtime / "alarm.sock", "events", asked), "events")
 
@@ -149,22 +149,15 @@ def audit(runtime: Path, action: str, subject: str, who: str, detail: dict[str, 
 
 def spans(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> tuple[list[Span], list[Gap]]:
     """The footage of one camera and the gaps in it."""
-
-    def ask(start_ns: int, end_ns: int) -> list[dict[str, Any]]:
-        return [_ask_record(runtime, "spans", camera_id, start_ns, end_ns)]
-
-    answers = _in_windows(ask, from_ns, to_ns)
-    whole = _joined([span for answer in answers for span in _list(answer, "spans")])
-    return whole, _joined([gap for answer in answers for gap in _list(answer, "gaps")])
+    pages = list(_pages(runtime, "spans", camera_id, from_ns, to_ns))
+    whole = _joined([span for page in pages for span in _list(page, "spans")])
+    return whole, _joined([gap for page in pages for gap in _list(page, "gaps")])
 
 
 def segments(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> list[Segment]:
     """The files that hold footage of one camera, oldest first, the open one included."""
-
-    def ask(start_ns: int, end_ns: int) -> list[Segment]:
-        return _list(_ask_record(runtime, "segments", camera_id, start_ns, end_ns), "segments")
-
-    found = {segment.get("path", ""): segment for segment in _in_windows(ask, from_ns, to_ns)}
+    pages = _pages(runtime, "segments", camera_id, from_ns, to_ns)
+    found = {segment.get("path", ""): segment for page in pages for segment in _list(page, "segments")}
     return sorted(found.values(), key=lambda segment: segment.get("start_ns", 0))
 
 
@@ -178,31 +171,19 @@ def door(runtime: Path, is_open: bool) -> dict[str, Any]:
     return call(runtime / "board.sock", "door", {"open": is_open})
 
 
-def _ask_record(runtime: Path, verb: str, camera_id: str, from_ns: int, to_ns: int) -> dict[str, Any]:
-    asked = {"camera_id": camera_id, "from_ns": from_ns, "to_ns": to_ns}
-    return call(runtime / "record.sock", verb, asked, timeout_s=10.0)
-
-
-def _in_windows(ask: Callable[[int, int], list[T]], from_ns: int, to_ns: int) -> list[T]:
-    """Ask for a long range in pieces: an answer must fit into one frame, and one that does not is not given."""
-    found: list[T] = []
-    start_ns, window_ns = from_ns, _WINDOW_NS
-    while start_ns < to_ns:
-        end_ns = min(to_ns, start_ns + window_ns)
-        try:
-            found += ask(start_ns, end_ns)
-        except WireError as error:
-            too_long = "closed before" in str(error) or "reset by peer" in str(error)
-            if not too_long or window_ns <= _SHORTEST_WINDOW_NS:
-                raise
-            window_ns //= 4
-            continue
-        start_ns = end_ns
-    return found
+def _pages(runtime: Path, verb: str, camera_id: str, from_ns: int, to_ns: int) -> Iterator[dict[str, Any]]:
+    """The answers to a long range: each fits into one frame, and says where the next one begins."""
+    start_ns: int | None = from_ns
+    while start_ns is not None and start_ns < to_ns:
+        asked = {"camera_id": camera_id, "from_ns": start_ns, "to_ns": to_ns}
+        page = call(runtime / "record.sock", verb, asked, timeout_s=10.0)
+        yield page
+        next_ns = page.get("next_ns")
+        start_ns = next_ns if isinstance(next_ns, int) and next_ns > start_ns else None
 
 
 def _joined(pieces: list[Any]) -> list[Any]:
-    """Pieces that a window cut in two, whole again."""
+    """Pieces that a page cut in two, whole again."""
     whole: list[Any] = []
     for piece in pieces:
         last = whole[-1] if whole else None

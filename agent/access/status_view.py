@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Final
 
-from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen
+from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean
 from agent.access.control import PROCESSES, Status
 from agent.access.times import NS, duration, shown
 from agent.facts import Text
@@ -77,9 +77,11 @@ def problems(found: Statuses, now_ns: int) -> list[Problem]:
         if found.get(name) is None:
             text = Text(f"进程 {name}（{_DUTIES[name].zh}）没有应答", f"process {name} does not answer")
             told.append(Problem(f"process/{name}", text))
+    silent = {problem.subject for problem in told}
     for condition in _each(alarm, "conditions"):
-        words = [str(condition.get(key) or condition.get("kind")) for key in ("text_zh", "text_en")]
-        told.append(Problem(str(condition.get("subject")), Text(*words)))
+        if condition.get("kind") == "process_silent" and condition.get("subject") in silent:
+            continue
+        told.append(_of_condition(condition, found))
     subjects = {problem.subject for problem in told}
     states = _of_alarm(alarm, now_ns) + _of_record(found.get("record") or {}) + _of_vision(found.get("vision") or {})
     return told + [problem for problem in states if problem.subject not in subjects]
@@ -117,6 +119,31 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
 def _is_open_door(zone: dict[str, Any]) -> bool:
     """A door or window that stands open: no alarm by itself while nothing arms the perimeter."""
     return zone.get("type") == "perimeter" and zone.get("state") == "alarm"
+
+
+def _of_condition(condition: dict[str, Any], found: Statuses) -> Problem:
+    subject = str(condition.get("subject"))
+    zh, en = (str(condition.get(key) or condition.get("kind")) for key in ("text_zh", "text_en"))
+    detail = condition.get("detail")
+    reason = (detail.get("reason") or detail.get("detail")) if isinstance(detail, dict) else None
+    name, why = _name(subject, found), f" ({clean(reason)})" if reason else ""
+    return Problem(subject, Text(f"{name}：{zh}{why}", f"{name}: {en}{why}"), condition.get("kind") == "over_capacity")
+
+
+def _name(subject: str, found: Statuses) -> str:
+    """What people call a subject such as `camera/C02`, where a process knows it."""
+    kind, _, key = subject.partition("/")
+    lists = {
+        "camera": ("record", "cameras", "id"),
+        "room": ("alarm", "rooms", "room_id"),
+        "zone": ("alarm", "zones", "id"),
+    }
+    if kind in lists:
+        process, listed, by = lists[kind]
+        for each in _each(found.get(process) or {}, listed):
+            if each.get(by) == key and each.get("name"):
+                return str(each["name"])
+    return subject
 
 
 def _of_alarm(alarm: Status, now_ns: int) -> list[Problem]:
@@ -200,7 +227,9 @@ def _rooms(screen: Screen, alarm: Status) -> None:
         low, high, count = room.get("low"), room.get("high"), room.get("count")
         between = f"({low}–{high})" if low != high else ""
         people = screen.t(f"{count} 人", f"{count} people")
-        rows.append((str(room.get("room_id")), people, between, str(room.get("camera_id", ""))))
+        rows.append(
+            (str(room.get("room_id")), str(room.get("name", "")), people, between, str(room.get("camera_id", "")))
+        )
     _headed(screen, Text("在室人数", "People"), rows)
 
 

@@ -24,8 +24,11 @@ NOT_RUNNING: Final = 3
 
 STATUS_EVERY_S: Final = 2.0
 EVENTS_EVERY_S: Final = 1.0
-EVENTS_AT_ONCE: Final = 20
-"""Events come whole, about 1.5 kB each, and an answer is one frame of at most 64 KiB."""
+EVENTS_AT_ONCE: Final = 100
+"""More than one answer holds: the alarm process gives as many of the newest as fit into a frame."""
+
+LATE_NUMBERS: Final = 20
+"""A button is published before it is written, so an event may appear after one with a higher number."""
 
 
 def status(screen: Screen, runtime: Path, as_json: bool) -> int:
@@ -90,21 +93,25 @@ def follow_events(
     """Show the newest events and each new one, until Ctrl-C. A desk that is away for a while is waited for."""
     found = control.events(runtime, limit, kind=kind)
     where = zone(runtime)
-    last = max((event.get("seq", 0) for event in found), default=0)
+    seen = {event.get("id"): event.get("seq", 0) for event in found}
     _print_events(screen, found, where, as_json)
     pause, away = threading.Event(), False
     while not until():
         pause.wait(EVENTS_EVERY_S)
         try:
-            found = control.events(runtime, EVENTS_AT_ONCE, after_seq=last, kind=kind)
+            after = max(seen.values(), default=0) - LATE_NUMBERS
+            found = control.events(runtime, EVENTS_AT_ONCE, after_seq=after, kind=kind)
         except WireError:
             if not away:
                 screen.problem(Text("报警进程没有应答，等它回来", "the alarm process does not answer, waiting for it"))
             away = True
             continue
         away = False
-        last = max((event.get("seq", 0) for event in found), default=last)
-        _print_events(screen, found, where, as_json)
+        new = [event for event in found if event.get("id") not in seen]
+        highest = max([*seen.values(), *(event.get("seq", 0) for event in new)], default=0)
+        seen = {key: seq for key, seq in seen.items() if seq > highest - 2 * LATE_NUMBERS}
+        seen.update((event.get("id"), event.get("seq", 0)) for event in new)
+        _print_events(screen, new, where, as_json)
     return OK
 
 

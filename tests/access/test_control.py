@@ -37,31 +37,35 @@ def test_an_answer_that_is_none_is_no_list() -> None:
             control.events(agent.runtime)
 
 
-def serve_segments(agent: Sockets, minutes: int, path_length: int) -> None:
-    """A record process with one segment per minute, from 0 on."""
+def serve_segments(agent: Sockets, minutes: int) -> None:
+    """A record process with one segment per minute, from 0 on, that answers 120 at a time."""
 
     def segments(request: Request, reply: Reply) -> None:
-        agent.asked.append((request.verb, request.args))
-        start, end = request.args["from_ns"], request.args["to_ns"]
+        first = request.args["from_ns"] // MINUTE_NS
+        numbers = range(first, min(first + 120, minutes))
         found = [
-            {"path": "/" + f"{n:05d}".rjust(path_length, "x"), "start_ns": n * MINUTE_NS, "end_ns": (n + 1) * MINUTE_NS}
-            for n in range(minutes)
-            if n * MINUTE_NS < end and (n + 1) * MINUTE_NS > start
+            {"path": f"/{n}", "start_ns": n * MINUTE_NS, "end_ns": (n + 1) * MINUTE_NS, "codec": "h264"}
+            for n in numbers
         ]
-        reply.done({"segments": found})
+        reply.done({"segments": found, "next_ns": (first + 120) * MINUTE_NS if len(numbers) == 120 else None})
 
     def spans(request: Request, reply: Reply) -> None:
-        start, end = request.args["from_ns"], min(request.args["to_ns"], minutes * MINUTE_NS)
-        reply.done({"spans": [{"from_ns": start, "to_ns": end}] if start < end else [], "gaps": []})
+        start, end = request.args["from_ns"], min(request.args["from_ns"] + 120 * MINUTE_NS, minutes * MINUTE_NS)
+        reply.done({"spans": [{"from_ns": start, "to_ns": end}], "gaps": [], "next_ns": end})
 
     agent.start("record", segments=segments, spans=spans)
 
 
-@pytest.mark.parametrize("path_length", [60, 1500])
-def test_a_day_of_segments_comes_whole_though_no_answer_may_be_long(path_length: int) -> None:
+def test_a_day_of_segments_comes_whole_though_no_answer_may_be_long() -> None:
     with sockets() as agent:
-        serve_segments(agent, 24 * 60, path_length)
+        serve_segments(agent, 24 * 60)
         found = control.segments(agent.runtime, "C01", 30_000_000_000, 24 * 60 * MINUTE_NS)
-        spans, gaps = control.spans(agent.runtime, "C01", 0, 30 * 60 * MINUTE_NS)
+        spans, gaps = control.spans(agent.runtime, "C01", 0, 24 * 60 * MINUTE_NS)
     assert [segment["start_ns"] // MINUTE_NS for segment in found] == list(range(24 * 60))
     assert (spans, gaps) == ([{"from_ns": 0, "to_ns": 24 * 60 * MINUTE_NS}], [])
+
+
+def test_a_peer_that_never_comes_to_an_end_is_left() -> None:
+    with sockets() as agent:
+        agent.start("record", segments=lambda _, reply: reply.done({"segments": [], "next_ns": 5}))
+        assert control.segments(agent.runtime, "C01", 0, 10) == []

@@ -23,10 +23,13 @@ ALARM = {
          "supervised": True},
     ],
     "conditions": [
-        {"kind": "camera_silent", "subject": "camera/C02", "since_ns": NOON_NS, "detail": {},
-         "text_zh": "摄像机 C02 没有数据", "text_en": "camera C02 sends nothing"},
+        {"kind": "camera_silent", "subject": "camera/C02", "since_ns": NOON_NS, "detail": {"detail": "timed out"},
+         "text_zh": "摄像机无画面", "text_en": "the camera sends nothing"},
     ],
-    "rooms": [{"room_id": "R01", "camera_id": "C01", "count": 12, "low": 11, "high": 13, "at_ns": NOON_NS}],
+    "rooms": [
+        {"room_id": "R01", "name": "托大一班活动室", "camera_id": "C01", "count": 12, "low": 11, "high": 13,
+         "at_ns": NOON_NS},
+    ],
     "platforms": [
         {"id": "police", "role": "public_security", "connected": True, "broker": "mqtts://police.example", "waiting": 0,
          "unreceipted": 1, "receipted": 41, "oldest_waiting_ns": None},
