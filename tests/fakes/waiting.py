@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], timeout_s: float, what: str, every_s: float = 0.02) -> T:
+def until(condition: Callable[[], T | None], timeout_s: float, what: str, every_s: float = 0.02) -> T:
     """The first true value that `condition` gives. Fails the test, naming `what`, after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while True:

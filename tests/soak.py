@@ -1,0 +1,71 @@
+"""`make soak`: a demonstration facility under random kill -9, judged by the platforms' databases and by the footage.
+
+Ends with status 1 when a press was lost or doubled, when the index disagrees with the disk, or when something
+does not come back.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from agent.main import PROCESSES
+from tests.fakes.facility import Facility
+from tests.fakes.waiting import until
+
+
+def main() -> int:
+    """Run the trial; the exit status."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args()
+    print(f"soak: {options.seconds:.0f} s, seed {options.seed}")
+    chance = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder:
+        facility = Facility(Path(folder) / "var")
+        facility.start()
+        presses, kills = _trouble(facility, chance, options.seconds)
+        wrong = _judge(facility, presses)
+        facility.wait_until_working()
+        status = facility.stop()
+    print(
+        f"soak: {presses} presses, kills {kills}, {'; '.join(wrong) or 'none lost, none doubled'}, exit status {status}"
+    )
+    return 1 if wrong or status else 0
+
+
+def _trouble(facility: Facility, chance: random.Random, seconds: float) -> tuple[int, dict[str, int]]:
+    kills = dict.fromkeys(PROCESSES, 0)
+    presses, end_s = 0, time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        victim = chance.choice(PROCESSES)
+        if facility.pid(victim) is not None:
+            facility.kill(victim)
+            kills[victim] += 1
+        for _ in range(chance.randint(1, 3)):
+            time.sleep(chance.uniform(0, 1.5))
+            facility.press()
+            presses += 1
+        time.sleep(chance.uniform(0, 4))
+    return presses, kills
+
+
+def _judge(facility: Facility, presses: int) -> list[str]:
+    wrong = []
+    for platform in ("police", "cloud"):
+        try:
+            until(lambda p=platform: len(facility.presses_received(p)) >= presses, 60, platform)  # type: ignore[misc]
+        except AssertionError:
+            wrong.append(f"{platform}: {len(facility.presses_received(platform))} of {presses} presses")
+            continue
+        received = facility.presses_received(platform)
+        if len(received) != presses or len(set(received)) != presses:
+            wrong.append(f"{platform}: {len(received)} rows, {len(set(received))} ids for {presses} presses")
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
