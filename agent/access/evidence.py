@@ -98,7 +98,14 @@ def _show_camera(screen: Screen, camera: str, spans: list[Span], gaps: list[Gap]
 def _row(screen: Screen, from_ns: int, to_ns: int, what: str, where: tzinfo) -> tuple[str, ...]:
     start, end = shown(from_ns, where), shown(to_ns, where)
     end = end[11:] if start[:10] == end[:10] else end
-    return (f"{start} – {end}", screen.say(duration((to_ns - from_ns) / NS)), what)
+    return (f"{start} – {end}", screen.say(length(to_ns - from_ns)), what)
+
+
+def length(ns: int) -> Text:
+    """How long something is; with a tenth of a second where that matters."""
+    if ns < 10 * NS:
+        return Text(f"{ns / NS:.1f} 秒", f"{ns / NS:.1f} s")
+    return duration(ns / NS)
 
 
 def time_range(start: str, end: str, where: tzinfo) -> tuple[int, int]:

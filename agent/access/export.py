@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from agent.access import control
 from agent.access.console import Screen
-from agent.access.evidence import REASONS, time_range
-from agent.access.times import NS, BadTime, duration, iso, shown
+from agent.access.evidence import REASONS, length, time_range
+from agent.access.times import NS, BadTime, iso, shown
 from agent.access.watching import who, zone
 from agent.facts import Text
 from agent.footage.export import ExportFailed, ExportResult, NoFootage, export_mp4
@@ -178,6 +178,10 @@ def _for_programs(
     }  # fmt: skip
 
 
+def _lasted(screen: Screen, gap: Gap) -> str:
+    return "" if gap.to_ns is None else screen.say(length(gap.to_ns - gap.from_ns))
+
+
 def _for_people(
     screen: Screen, result: ExportResult, sums: dict[Path, str], row: dict[str, Any], where: tzinfo
 ) -> None:
@@ -186,13 +190,13 @@ def _for_people(
         (screen.t("实际", "got"), result.from_ns, result.to_ns),
     )
     screen.table(
-        (name, f"{shown(start, where)} – {shown(end, where)}", screen.say(duration((end - start) / NS)))
+        (name, f"{shown(start, where)} – {shown(end, where)}", screen.say(length(end - start)))
         for name, start, end in ranges
     )
     for gap in result.gaps:
         end = shown(gap.to_ns, where, with_date=False) if gap.to_ns is not None else ""
         words = screen.say(REASONS.get(str(gap.reason), Text(str(gap.reason), str(gap.reason))))
-        screen.line(f"{screen.t('中断', 'gap')}  {shown(gap.from_ns, where)} – {end}  {words}")
+        screen.line(f"{screen.t('中断', 'gap')}  {shown(gap.from_ns, where)} – {end}  {_lasted(screen, gap)}  {words}")
     for each in result.files:
         screen.line(f"{screen.t('文件', 'file')}  {each.path}  {each.bytes / 1e6:.1f} MB")
         screen.line(f"SHA-256  {sums[each.path]}")

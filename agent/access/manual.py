@@ -11,7 +11,7 @@ class Page:
     """The help of one command; `examples` are (what to type, what it does)."""
 
     summary: Text
-    examples: tuple[tuple[str, Text], ...]
+    examples: tuple[tuple[str | Text, Text], ...]
 
 
 PAGES: Final = {
@@ -62,7 +62,14 @@ PAGES: Final = {
     ),
     "incidents reset": Page(
         Text("复位：原因消除后手动结束", "reset: end it by hand once its cause is gone"),
-        (("yunjian incidents reset 3f2a --why 误按", Text("复位并写明原因", "reset, and say why")),),
+        (
+            (
+                Text(
+                    "yunjian incidents reset 3f2a --why 误按", "yunjian incidents reset 3f2a --why 'pressed by mistake'"
+                ),
+                Text("复位并写明原因", "reset, and say why"),
+            ),
+        ),
     ),
     "footage": Page(
         Text("录像：查找、导出", "footage: find, export"),
@@ -92,7 +99,10 @@ PAGES: Final = {
                 Text("按起止时间", "from and to"),
             ),
             (
-                "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why 家长投诉",
+                Text(
+                    "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why 家长投诉",
+                    "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why complaint",
+                ),
                 Text("从 17:30 起 5 分钟，写明用途", "five minutes from 17:30, and what for"),
             ),
         ),
@@ -179,7 +189,7 @@ EXIT_CODES: Final = Text(
 )
 
 TIMES: Final = Text(
-    """时间写法：2026-11-21 17:40、17:40、10m（10 分钟前）、now-2h、yesterday、昨天 17:40、
+    """时间写法：2026-11-21 17:40、17:40、10m（10 分钟前）、now-2h、yesterday 17:40、昨天 17:40、
   2026-11-21T17:40+08:00；没有时区的按机构所在时区；--to 还可写 +5m（从起点算）""",
     """times: 2026-11-21 17:40, 17:40, 10m (ten minutes ago), now-2h, yesterday, yesterday 17:40,
   2026-11-21T17:40+08:00; without a zone in the facility's; --to takes +5m too (from the beginning)""",
@@ -195,7 +205,9 @@ def epilog(command: str, language: str) -> str:
     """What stands below the options of `command`."""
     page = PAGES[command]
     lines = ["例：" if language == "zh" else "examples:"]
-    lines += [f"  {typed}\n      {does.in_language(language)}" for typed, does in page.examples]
+    for typed, does in page.examples:
+        command_line = typed.in_language(language) if isinstance(typed, Text) else typed
+        lines += [f"  {command_line}", f"      {does.in_language(language)}"]
     if command.startswith("footage "):
         lines += ["", TIMES.in_language(language)]
     if command == "":

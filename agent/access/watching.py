@@ -155,6 +155,8 @@ def _acted(screen: Screen, incident: control.Incident, did: Text, as_json: bool)
 
 def press(screen: Screen, runtime: Path, input_no: int, hold_s: float) -> int:
     """Press a button of the simulated board."""
+    if not _is_demonstration(screen, runtime):
+        return NOT_RUNNING
     control.press(runtime, input_no, hold_s)
     screen.line(screen.t(f"演示：按下了输入 {input_no}", f"demonstration: input {input_no} pressed"))
     return OK
@@ -162,6 +164,8 @@ def press(screen: Screen, runtime: Path, input_no: int, hold_s: float) -> int:
 
 def door(screen: Screen, runtime: Path, is_open: bool) -> int:
     """Open or close the door of the simulated board."""
+    if not _is_demonstration(screen, runtime):
+        return NOT_RUNNING
     control.door(runtime, is_open)
     screen.line(
         screen.t(
@@ -169,6 +173,18 @@ def door(screen: Screen, runtime: Path, is_open: bool) -> int:
         )
     )
     return OK
+
+
+def _is_demonstration(screen: Screen, runtime: Path) -> bool:
+    if (runtime / "board.sock").exists():
+        return True
+    screen.problem(
+        Text(
+            f"这条命令只用于演示，{runtime} 里没有模拟板在运行；先执行 make run",
+            f"this is for the demonstration, and no simulated board runs in {runtime}; start it with make run",
+        )
+    )
+    return False
 
 
 def zone(runtime: Path) -> tzinfo:

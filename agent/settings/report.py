@@ -40,11 +40,12 @@ def check_file(
 def disk_days(settings: Settings, kbit_s: float | None, record: dict[str, Any] | None) -> dict[str, Any] | None:
     """How many days of footage the whole disk of the volume holds; None when there is no such folder.
 
-    The answer has `days`, `total_bytes`, `kbit_s` of all cameras together and `source` of that rate.
+    `days` is the disk whole, as though nothing else lay on it, `free_days` what is free now. `kbit_s` is all cameras
+    together and `source` where that rate is from.
     """
     recorded = [camera.id for camera in settings.cameras if camera.record]
     try:
-        total = shutil.disk_usage(settings.footage.volume).total
+        disk = shutil.disk_usage(settings.footage.volume)
     except OSError:
         return None
     if not recorded:
@@ -59,8 +60,15 @@ def disk_days(settings: Settings, kbit_s: float | None, record: dict[str, Any] |
         rate = kbit_s * len(recorded)
     if rate <= 0:
         return None
-    days = total * 8 / (rate * 1000) / 86400
-    return {"days": round(days, 1), "total_bytes": total, "kbit_s": round(rate, 1), "source": source}
+    bytes_a_day = rate * 1000 / 8 * 86400
+    return {
+        "days": round(disk.total / bytes_a_day, 1),
+        "total_bytes": disk.total,
+        "free_days": round(disk.free / bytes_a_day, 1),
+        "free_bytes": disk.free,
+        "kbit_s": round(rate, 1),
+        "source": source,
+    }
 
 
 def _measured(record: dict[str, Any] | None) -> dict[str, float]:
@@ -120,8 +128,10 @@ def _about_days(room: dict[str, Any], settings: Settings) -> Text:
         short = Text(f"，不足规定的 {least} 天！", f", less than the required {least}!")
     elif room["days"] < target:
         short = Text(f"，不足目标 {target} 天", f", less than the target of {target}")
-    rate, size = room["kbit_s"] / 1000, room["total_bytes"] / 1e9
+    rate, size, free = room["kbit_s"] / 1000, room["total_bytes"] / 1e9, room["free_bytes"] / 1e9
     return Text(
-        f"录像：{rate:.1f} Mbit/s（{source.zh}），{size:.0f} GB 的盘约存 {room['days']:.1f} 天{short.zh}",
-        f"footage: {rate:.1f} Mbit/s ({source.en}), a disk of {size:.0f} GB holds {room['days']:.1f} days{short.en}",
+        f"录像：{rate:.1f} Mbit/s（{source.zh}），{size:.0f} GB 的盘约存 {room['days']:.1f} 天{short.zh}；"
+        f"现有空闲 {free:.0f} GB 约 {room['free_days']:.1f} 天",
+        f"footage: {rate:.1f} Mbit/s ({source.en}), a disk of {size:.0f} GB holds {room['days']:.1f} days{short.en};"
+        f" the {free:.0f} GB free now, {room['free_days']:.1f} days",
     )
