@@ -2,7 +2,7 @@
 
 Invariants
 1. low <= count <= high, and none is negative.
-2. One look that differs from those around it changes nothing.
+2. One look of five that differs from those around it changes nothing, neither count nor interval.
 """
 
 from dataclasses import dataclass
@@ -46,13 +46,13 @@ def add(samples: tuple[Sample, ...], sample: Sample) -> tuple[Sample, ...]:
 def settle(samples: tuple[Sample, ...]) -> Count | None:
     """What the looks say together, or None when there are fewer than `FEWEST`.
 
-    The interval is what the looks reach without their most extreme one: people whom the tracker does not yet
+    The interval is what the looks reach without the one that differs most: people whom the tracker does not yet
     believe widen it upwards, people hidden for a moment downwards.
     """
     if len(samples) < FEWEST:
         return None
     tracked = sorted(each.tracked for each in samples)
     every = sorted([*tracked, *(each.seen for each in samples)])
-    spare = 1 if len(every) >= 2 * SAMPLES else 0
+    spare = 2 if len(samples) == SAMPLES else 0
     count = median_low(tracked)
     return Count(count, min(count, every[spare]), max(count, every[-1 - spare]))
