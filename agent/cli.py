@@ -280,6 +280,17 @@ def _volume_create(options: argparse.Namespace, screen: Screen) -> int:
 def _run(options: argparse.Namespace, screen: Screen) -> int:
     from agent.main import run
 
+    if options.demo is None:
+        from agent.settings.load import load
+        from agent.settings.mistakes import SettingsError
+
+        try:
+            settings = load(options.config)
+        except SettingsError as error:
+            return _wrong_settings(error, screen)
+        if not (options.lang or os.environ.get("YUNJIAN_LANG")):
+            screen = Screen(settings.language)
+
     def say(text: Text) -> None:
         screen.line(time.strftime("%H:%M:%S ") + screen.say(text))
         screen.flush()

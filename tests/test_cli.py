@@ -112,6 +112,13 @@ def test_the_demonstration_is_acted_on_and_says_that_it_is_one(capsys: pytest.Ca
         assert Ran(capsys, "door", "close", *runtime).status == 0
 
 
+def test_without_a_simulated_board_there_is_nothing_to_press(
+    agent: Sockets, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = Ran(capsys, "press", "--runtime", str(agent.runtime))
+    assert (ran.status, "只用于演示" in ran.errors) == (3, True)
+
+
 def serve_footage(agent: Sockets) -> None:
     spans = [{"from_ns": NOON_NS, "to_ns": NOON_NS + HOUR_NS}]
     gaps = [
@@ -239,6 +246,13 @@ def test_wrong_settings_keep_a_process_from_starting(tmp_path: Path, capsys: pyt
     ran = Ran(capsys, "process", "web", "--config", config(tmp_path, "facility: {}\n"), "--lang", "en")
     assert ran.status == 78
     assert "facility.id: is missing" in ran.errors
+
+
+def test_wrong_settings_are_told_before_anything_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = Ran(capsys, "run", "--config", config(tmp_path, "facility: {id: F1}\n"))
+    assert (ran.status, ran.out) == (78, "")
+    assert ran.errors.count("facility.name: 缺少此项") == 1
+    assert Ran(capsys, "run", "--config", str(tmp_path / "none.yaml")).status == 78
 
 
 def test_a_volume_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

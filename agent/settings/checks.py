@@ -50,6 +50,7 @@ def check(values: _Section, folder: Path) -> tuple[list[Found], list[Found]]:
         *_time_zone(values),
         *_runtime(values, folder),
         *_files(values, folder),
+        *_homes(values),
         *_pairs(values),
         *_web(values),
     ]
@@ -182,6 +183,21 @@ def _files(values: _Section, folder: Path) -> Iterator[Found]:
             if isinstance(tls.get(key), str):
                 look = look_at_secret if key == "key_file" else look_at_file
                 yield from ((("platforms", number, "tls", key), text) for text in look(folder / tls[key]))
+
+
+def _homes(values: _Section) -> Iterator[Found]:
+    """`~` means the home of whoever starts the agent, which is another one under systemd."""
+    paths: list[tuple[Place, Any]] = [
+        *((("paths", key), given) for key, given in _section(values, "paths").items()),
+        (("footage", "volume"), _section(values, "footage").get("volume")),
+        *(((*place, "password_file"), item.get("password_file")) for place, item in _with_credentials(values)),
+    ]
+    for place, given in paths:
+        if isinstance(given, str) and given.startswith("~"):
+            yield (
+                place,
+                Text(f"不能用 ~，请写完整路径（{show(given)}）", f"write the whole path, not ~ (got {show(given)})"),
+            )
 
 
 def _with_credentials(values: _Section) -> Iterator[tuple[Place, _Section]]:

@@ -151,6 +151,7 @@ def test_one_mistake(old: str, new: str, said: str) -> None:
         ("web: {host: 0.0.0.0}\n", "web.host"),
         (f"paths: {{runtime: /{'x' * 95}}}\n", "paths.runtime"),
         ("vision: {looks_per_s: 0}\n", "vision.looks_per_s"),
+        ("paths: {data: ~/yunjian}\n", "paths.data"),
         ("vision: {looks_per_s: 1e400}\n", "vision.looks_per_s"),
     ],
 )
