@@ -19,9 +19,10 @@ from agent.delivery.mqtt import BrokerAddress, Route, RouteTo, TlsFiles
 from agent.delivery.payload import Identity, Topics
 from agent.delivery.rows import InputKey
 from agent.delivery.store import AlarmStore, Opened
-from agent.desk import Desk, InputReport, LinkReport, Site, SnapshotReport
+from agent.desk import Desk
 from agent.facts import InputChanged, InputState, Stamp
 from agent.health import Liveness
+from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.zones import Zone, ZoneType
 from agent.settings.load import load

@@ -12,8 +12,9 @@ from agent.audit import Deed
 from agent.clock import Clock
 from agent.delivery import rows
 from agent.delivery.store import AlarmStore, JobFailed
-from agent.desk import Call, Desk, FactReport, PersonAsks
+from agent.desk import Desk
 from agent.facts import BadFact, Condition, InputChanged, Stamp, Text, decode
+from agent.inbox import Call, FactReport, PersonAsks
 from agent.safety.conditions import MEANINGS
 from agent.safety.incidents import Happening, Incident
 from agent.wire import MAX_FRAME_BYTES, Reply, Request, Verb, to_frame
@@ -116,7 +117,7 @@ def _status(
                 "rss_kib": _rss_kib(),
                 "peak_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                 "zones": desk.zone_list(),
-                "conditions": [_condition(each) for each in desk.condition_list()],
+                "conditions": [_condition(each) for each in desk.watch.active()],
                 "rooms": [
                     {
                         "room_id": room.room_id,
@@ -127,11 +128,11 @@ def _status(
                         "high": room.high,
                         "at_ns": room.at.wall_ns,
                     }
-                    for room in desk.room_list()
+                    for room in desk.rooms.values()
                 ],
                 "platforms": desk.dispatch.status(),
                 "bridges": [_bridge(bridge_id, board) for bridge_id, board in boards.items()],
-                "incidents_open": len(desk.open_incidents()),
+                "incidents_open": len(desk.panel.open_incidents()),
                 "store": {"ok": state.ok, "detail": state.detail, "waiting": store.waiting()},
                 "clock_quality": str(clock.quality()),
             }
@@ -212,7 +213,7 @@ def _incidents(desk: Desk, store: AlarmStore, request: Request, reply: Reply) ->
             return
 
     def answer() -> None:
-        both = sorted([*closed, *desk.open_incidents()], key=lambda each: each.triggered_ns)
+        both = sorted([*closed, *desk.panel.open_incidents()], key=lambda each: each.triggered_ns)
         reply.done({"incidents": _newest_that_fit([incident_values(each) for each in both])})
 
     desk.post(Call(answer))

@@ -1,0 +1,77 @@
+"""What the alarm desk takes into its inbox."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.delivery import mqtt
+from agent.delivery.rows import FactKey
+from agent.delivery.store import Opened
+from agent.facts import Fact, InputChanged, InputState, Stamp, Text
+from agent.safety.incidents import Happening, Incident
+from agent.safety.zones import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is watched: zones, names of subjects for people, and which processes and boards are expected."""
+
+    zones: tuple[Zone, ...]
+    names: Mapping[str, str]
+    processes: tuple[str, ...]
+    bridges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputReport:
+    """An event of a board. `pressed_mono_ns` is when the contact changed, as far as the board can tell."""
+
+    fact: InputChanged
+    pressed_mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotReport:
+    """What every input of a board is now, told after the link came up."""
+
+    bridge_id: str
+    states: dict[int, InputState]
+    at: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """The link to a board came up or went silent."""
+
+    bridge_id: str
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactReport:
+    """A fact of another process; `taken` is called once it is safe."""
+
+    key: FactKey
+    fact: Fact
+    taken: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonAsks:
+    """A person acknowledges (`why` empty) or resets an incident; `answer` gets the incident, or (code, text)."""
+
+    happening: Happening
+    incident_id: str
+    who: str
+    why: str
+    answer: Callable[[Incident | tuple[str, Text]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something to be run on the desk's thread."""
+
+    run: Callable[[], None]
+
+
+Item = InputReport | SnapshotReport | LinkReport | FactReport | PersonAsks | Call | Opened | mqtt.Report
