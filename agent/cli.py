@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen.problem(refusal.text)
         return REFUSED
     except WireError as error:
-        screen.problem(_not_reached(options, error))
-        return NOT_RUNNING
+        return _not_reached(options, screen, error)
     except KeyboardInterrupt:
         return 0 if getattr(options, "watch", False) or getattr(options, "follow", False) else INTERRUPTED
     except BrokenPipeError:
@@ -49,9 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _not_reached(options: argparse.Namespace, error: WireError) -> Text:
+def _not_reached(options: argparse.Namespace, screen: Screen, error: WireError) -> int:
+    from agent.access.control import not_allowed
+
     runtime = _runtime(options)
-    return Text(f"代理没有应答（{runtime}）：{error}", f"the agent does not answer ({runtime}): {error}")
+    if (why := not_allowed(runtime, error)) is not None:
+        screen.problem(why)
+        return REFUSED
+    screen.problem(Text(f"代理没有应答（{runtime}）：{error}", f"the agent does not answer ({runtime}): {error}"))
+    return NOT_RUNNING
 
 
 def _asked_language(given: Sequence[str]) -> str | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.access.control import not_allowed
 from agent.access.manual import PAGES
 from agent.cli import main
+from agent.wire import Server, WireError
 from tests.fakes.processes import EVENTS, NOON_NS, STATUSES, Sockets, sockets
 
 HOUR_NS = 3600 * 1_000_000_000
@@ -69,6 +71,19 @@ def test_a_dead_process_is_shown_and_nothing_at_all_is_another_status(
     ran = Ran(capsys, "events", "--runtime", str(agent.runtime))
     assert (ran.status, ran.out) == (3, "")
     assert "代理没有应答" in ran.errors
+
+
+def test_who_may_not_ask_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with sockets() as agent:
+        server = Server(agent.runtime / "alarm.sock", {"status": lambda _, reply: reply.done({})}, lambda *_: False)
+        server.start()
+        ran = Ran(capsys, "status", "--runtime", str(agent.runtime), "--lang", "en")
+        server.stop()
+    assert (ran.status, "may not status" in ran.errors) == (4, True)
+    denied = WireError("denied")
+    denied.__cause__ = PermissionError()
+    assert not_allowed(agent.runtime, denied) is not None
+    assert not_allowed(agent.runtime, WireError("gone")) is None
 
 
 def test_events(agent: Sockets, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
+from agent.facts import Text
 from agent.wire import Refused, WireError, call
 
 PROCESSES: Final = ("alarm", "record", "vision", "web")
@@ -114,6 +115,27 @@ def status_of(runtime: Path, name: str, timeout_s: float = STATUS_TIMEOUT_S) -> 
         return call(runtime / f"{name}.sock", "status", timeout_s=timeout_s)
     except (WireError, Refused):
         return None
+
+
+def barred(runtime: Path) -> Text | None:
+    """Why this user may not ask, when nothing answers and that is the reason."""
+    try:
+        call(runtime / "alarm.sock", "status", timeout_s=STATUS_TIMEOUT_S)
+    except Refused as refusal:
+        return refusal.text
+    except WireError as error:
+        return not_allowed(runtime, error)
+    return None
+
+
+def not_allowed(runtime: Path, error: WireError) -> Text | None:
+    """What to do about `error`, when this user may not open the socket."""
+    if not isinstance(error.__cause__, PermissionError):
+        return None
+    return Text(
+        f"无权打开 {runtime} 里的套接字；请用 sudo，或加入能打开它的用户组",
+        f"not allowed to open the sockets in {runtime}; use sudo, or join the group that may",
+    )
 
 
 def events(runtime: Path, limit: int = 20, after_seq: int | None = None, kind: str | None = None) -> list[Event]:

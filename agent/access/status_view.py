@@ -125,9 +125,19 @@ def _of_condition(condition: dict[str, Any], found: Statuses) -> Problem:
     subject = str(condition.get("subject"))
     zh, en = (str(condition.get(key) or condition.get("kind")) for key in ("text_zh", "text_en"))
     detail = condition.get("detail")
-    reason = (detail.get("reason") or detail.get("detail")) if isinstance(detail, dict) else None
-    name, why = _name(subject, found), f" ({clean(reason)})" if reason else ""
-    return Problem(subject, Text(f"{name}：{zh}{why}", f"{name}: {en}{why}"), condition.get("kind") == "over_capacity")
+    why = _why(detail) if isinstance(detail, dict) else Text("", "")
+    name = _name(subject, found)
+    over = condition.get("kind") == "over_capacity"
+    return Problem(subject, Text(f"{name}：{zh}{why.zh}", f"{name}: {en}{why.en}"), alarm=over)
+
+
+def _why(detail: dict[str, Any]) -> Text:
+    """What a condition's detail adds for people."""
+    if "count" in detail and "capacity" in detail:
+        count, capacity = clean(detail["count"]), clean(detail["capacity"])
+        return Text(f"（{count} 人，核定 {capacity} 人）", f" ({count} of {capacity})")
+    reason = clean(detail.get("reason") or detail.get("detail") or "")
+    return Text(f"（{reason}）", f" ({reason})") if reason else Text("", "")
 
 
 def _name(subject: str, found: Statuses) -> str:
@@ -156,7 +166,9 @@ def _of_alarm(alarm: Status, now_ns: int) -> list[Problem]:
         subject, name = f"platform/{platform.get('id')}", platform.get("id")
         oldest_ns = platform.get("oldest_waiting_ns")
         if platform.get("connected") is False:
-            told.append(Problem(subject, Text(f"平台 {name} 连不上", f"platform {name} is not connected")))
+            why = _why(platform)
+            text = Text(f"平台 {name} 连不上{why.zh}", f"platform {name} is not connected{why.en}")
+            told.append(Problem(subject, text))
         elif isinstance(oldest_ns, int) and now_ns - oldest_ns > OLDEST_WAITING_S * NS:
             text = Text(
                 f"平台 {name} 有 {platform['waiting']} 条未送达", f"platform {name}: {platform['waiting']} waiting"
@@ -183,6 +195,10 @@ def _of_record(record: Status) -> list[Problem]:
     if volume.get("ok") is False:
         zh, en = f"录像盘不可用：{volume.get('detail')}", f"footage volume cannot be used: {volume.get('detail')}"
         told.append(Problem(f"volume/{volume.get('path')}", Text(zh, en)))
+    index = record.get("index") or {}
+    if index.get("ok") is False:
+        zh, en = f"录像索引写不了：{index.get('detail')}", f"the index of footage fails: {index.get('detail')}"
+        told.append(Problem("process/record", Text(zh, en)))
     return told
 
 
@@ -223,7 +239,7 @@ def _zones(screen: Screen, alarm: Status) -> None:
 
 def _rooms(screen: Screen, alarm: Status) -> None:
     rows = []
-    for room in _each(alarm, "rooms"):
+    for room in sorted(_each(alarm, "rooms"), key=lambda each: str(each.get("room_id"))):
         low, high, count = room.get("low"), room.get("high"), room.get("count")
         between = f"({low}–{high})" if low != high else ""
         people = screen.t(f"{count} 人", f"{count} people")

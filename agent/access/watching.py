@@ -21,6 +21,7 @@ from agent.wire import WireError
 OK: Final = 0
 WRONG: Final = 1
 NOT_RUNNING: Final = 3
+REFUSED: Final = 4
 
 STATUS_EVERY_S: Final = 2.0
 EVENTS_EVERY_S: Final = 1.0
@@ -39,7 +40,10 @@ def status(screen: Screen, runtime: Path, as_json: bool) -> int:
     else:
         show(screen, found, str(runtime), time.time_ns(), zone_of(found.get("alarm")))
     if not any(found.values()):
-        return NOT_RUNNING
+        if (why := control.barred(runtime)) is None:
+            return NOT_RUNNING
+        screen.problem(why)
+        return REFUSED
     return WRONG if problems(found, time.time_ns()) else OK
 
 

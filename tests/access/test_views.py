@@ -63,10 +63,26 @@ def test_what_is_a_problem_and_what_is_not() -> None:
     assert told(record={"volume": {"path": "/x", "ok": False, "detail": "no"}}) == [("volume//x", False)]
     assert told(record={"cameras": [{"id": "C1", "state": "starting"}]}) == []
     assert told(record={"cameras": [{"id": "C1", "state": "refused"}]}) == [("camera/C1", False)]
+    assert told(record={"index": {"ok": False, "detail": "x"}}) == [("process/record", False)]
     assert told(vision={"model": {"ok": False, "detail": "gone"}}) == [("model", False)]
     assert told(alarm={"zones": [{"id": "Z1", "type": "perimeter", "state": "alarm"}]}) == []
     assert told(alarm={"zones": [{"id": "Z1", "type": "panic_24h", "state": "alarm"}]}) == [("zone/Z1", True)]
     assert told(alarm={"zones": [{"id": "Z1", "type": "panic_24h", "state": "short"}]}) == [("zone/Z1", False)]
+
+
+def test_a_room_over_capacity_tells_by_how_many() -> None:
+    detail = {"count": 5, "capacity": 4, "camera": "C01"}
+    condition = {
+        "kind": "over_capacity",
+        "subject": "room/R01",
+        "text_zh": "超员",
+        "text_en": "too many",
+        "detail": detail,
+    }
+    alarm = {**ALARM, "zones": [], "incidents_open": 0, "conditions": [condition]}
+    (problem,) = problems({**STATUSES, "alarm": alarm, "record": {}}, NOON_NS)
+    assert problem.alarm
+    assert problem.text == ("托大一班活动室：超员（5 人，核定 4 人）", "托大一班活动室: too many (5 of 4)")
 
 
 def test_an_answer_of_another_version_is_shown_as_far_as_it_is_understood() -> None:
