@@ -67,7 +67,7 @@ def start_broker(folder: Path, name: str) -> Broker:
         command = [mosquitto, "-c", str(settings)]
     else:
         program, settings, template = "iotcore", folder / f"{name}.toml", _IOTCORE
-        command = [sys.executable, "-m", "iotcore", "--config", str(settings), "--log-level", "WARNING"]
+        command = [sys.executable, "-m", "iotcore", "--config", str(settings), "--log-level", "CRITICAL"]
     settings.write_text(template.format(port=port), encoding="utf-8")
     with log_file.open("ab") as output:
         process = child.start(command, stdout=output, stderr=output)
