@@ -52,6 +52,9 @@ MAX_WAITING: Final = 20_000
 """Statements kept while the disk refuses: a day of four cameras. Beyond it the oldest wait on the disk's files."""
 
 
+_BROKEN: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class IndexBroken(Exception):
     """footage.db cannot be read. The text says what SQLite said."""
 
@@ -200,7 +203,8 @@ class Index:
 
 
 def prepare(path: Path) -> None:
-    """Make or migrate footage.db. Raises IndexBroken when what is there is no sound database of ours."""
+    """Make or migrate footage.db. Raises IndexBroken when what is there is no sound database of ours, and
+    sqlite3.OperationalError when it is sound for all we know but cannot be used now (locked, disk error)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with closing(_connect(path)) as connection:
@@ -213,6 +217,8 @@ def prepare(path: Path) -> None:
             for number in range(version, len(MIGRATIONS)):
                 connection.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
     except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF not in _BROKEN:
+            raise
         raise IndexBroken(str(error)) from error
 
 

@@ -16,7 +16,11 @@ from typing import Any
 from agent.footage.boxes_walk import Walked
 from agent.footage.timeline import SLEW_PPM, GapReason
 
-KEPT_STATES = frozenset({"closed", "recovered", "suspect"})
+WHOLE_STATES = frozenset({"closed", "recovered"})
+"""Files in these states are what their row says, as long as the size agrees."""
+
+ENDED_STATES = WHOLE_STATES | {"suspect"}
+"""Rows in these states know when their footage ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def look(files: Mapping[str, int], rows: Iterable[Known]) -> Looked:
     walk: list[tuple[str, Known | None]] = []
     for path, size in sorted(files.items()):
         row = known.get(path)
-        if row is None or row.state not in KEPT_STATES or row.bytes != size:
+        if row is None or row.state not in WHOLE_STATES or row.bytes != size:
             walk.append((path, row))
     lost = tuple(row for path, row in sorted(known.items()) if path not in files and row.state != "lost")
     return Looked(tuple(walk), lost)
@@ -96,7 +100,7 @@ def settle(path: str, named_start_ns: int | None, camera: str | None, walked: Wa
     if described is None and row is None:
         return Quarantine(path, "the file does not say what it is")
     start_ns = row.start_ns if row is not None else named_start_ns
-    known_end = row.end_ns if row is not None and row.state in KEPT_STATES and row.bytes <= walked.keep_bytes else None
+    known_end = row.end_ns if row is not None and row.state in ENDED_STATES and row.bytes <= walked.keep_bytes else None
     end_ns = known_end if known_end is not None else start_ns + walked.length_ns()
     return Recover(
         path,

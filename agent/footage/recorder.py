@@ -270,6 +270,8 @@ class Recorder:
         self._store.volume = None
         self._volume_detail = detail
         self._refusal = "" if reason is GapReason.DISK_FULL else detail
+        if reason is not GapReason.DISK_FULL:
+            self._mounted = None  # what comes back is looked at as though it were new
         for track in self._tracks:
             track.stopped_by_volume()
 

@@ -156,10 +156,10 @@ class Track:
         self._offset_ns = now.wall_ns - now.mono_ns
         if self._run is not None and clock_stepped(self._run_offset_ns, self._offset_ns):
             self._clock_jumped = True
-        if self._segment is not None and self._segment.file.failed is not None:
-            self._abandon(GapReason.DISK_FAILED, self._segment.file.failed, suspect=True)
         if self._store.volume is None and self._segment is not None:
             self.end(self._store.closed_for, self._store.closed_detail)
+        if self._segment is not None and self._segment.file.failed is not None:
+            self._abandon(GapReason.DISK_FAILED, self._segment.file.failed, suspect=True)
         for item in self.camera.take():
             self._take(item)
         if self._held and self._run is None and now.mono_ns - self._held[0].mono_ns >= SETTLE_NS:

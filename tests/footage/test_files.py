@@ -1,0 +1,94 @@
+"""Paths and the guard of the volume."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.footage.files import (
+    VolumeRefused,
+    camera_uuid,
+    check_volume,
+    create_volume,
+    list_segments,
+    make_directories,
+    parse_name,
+    segment_path,
+)
+
+CAMERA = camera_uuid("f1", "cam1")
+
+
+def test_a_camera_keeps_its_storage_name_for_ever() -> None:
+    # Footage of years lies under this name: it may never change.
+    assert CAMERA == "8249f135-42c1-563c-8071-4a32581d9198"
+    assert camera_uuid("f2", "cam1") != CAMERA
+
+
+@given(st.integers(0, 4_102_444_800 * 10**9), st.integers(0, 10**9))
+def test_a_path_says_what_went_into_it(start_ns: int, seq: int) -> None:
+    path = segment_path(CAMERA, "main", start_ns, seq)
+    name = parse_name(path)
+    assert name is not None
+    assert (name.camera_uuid, name.stream, name.start_ns, name.seq) == (CAMERA, "main", start_ns, seq)
+
+
+def test_the_path_of_one_segment() -> None:
+    path = segment_path(CAMERA, "main", 1_795_291_565_689_244_081, 12)
+    assert str(path) == f"{CAMERA}/main/2026/11/21/20/20261121T200605.689244081Z-00000012.mp4"
+
+
+@given(st.text(max_size=60))
+def test_other_names_are_none_of_ours(text: str) -> None:
+    if text and "\0" not in text:
+        assert parse_name(PurePosixPath(f"{CAMERA}/main/2026/11/21/20/{text}.mp4")) is None
+
+
+def test_a_volume_is_made_once_and_kept(tmp_path: Path) -> None:
+    made = create_volume(tmp_path / "v", "facility-1")
+    assert create_volume(tmp_path / "v", "facility-1") == made
+    assert check_volume(tmp_path / "v", "facility-1").uuid == made.uuid
+
+
+def test_an_empty_mount_point_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VolumeRefused) as refused:
+        check_volume(tmp_path, "facility-1")
+    assert refused.value.reason == "missing"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_volume_of_another_is_refused(tmp_path: Path) -> None:
+    create_volume(tmp_path, "facility-2")
+    for attempt in (check_volume, create_volume):
+        with pytest.raises(VolumeRefused) as refused:
+            attempt(tmp_path, "facility-1")
+        assert refused.value.reason == "foreign"
+
+
+def test_a_damaged_volume_file_is_refused(tmp_path: Path) -> None:
+    for content in ("", "{", "[]", json.dumps({"volume": "x"})):
+        (tmp_path / "VOLUME.json").write_text(content)
+        with pytest.raises(VolumeRefused) as refused:
+            check_volume(tmp_path, "facility-1")
+        assert refused.value.reason == "unreadable"
+
+
+def test_new_directories_are_named_for_syncing(tmp_path: Path) -> None:
+    path = segment_path(CAMERA, "main", 0, 1)
+    changed = make_directories(tmp_path, path)
+    assert changed[0] == (tmp_path / path).parent
+    assert changed[-1] == tmp_path
+    assert len(changed) == 7
+    assert make_directories(tmp_path, path) == [(tmp_path / path).parent]
+
+
+def test_listing_leaves_quarantine_and_other_files_out(tmp_path: Path) -> None:
+    create_volume(tmp_path, "f")
+    path = segment_path(CAMERA, "main", 0, 1)
+    make_directories(tmp_path, path)
+    (tmp_path / path).write_bytes(b"12345")
+    (tmp_path / "quarantine").mkdir()
+    (tmp_path / "quarantine" / "x.mp4").write_bytes(b"1")
+    assert list_segments(tmp_path) == {str(path): 5}

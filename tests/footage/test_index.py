@@ -1,0 +1,143 @@
+"""footage.db: what is written, in which order, and what happens when the disk or the file is bad."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.footage import index as rows
+from agent.footage.index import Index, IndexBroken, SegmentRow, prepare, set_aside
+from agent.footage.timeline import Gap
+from tests.fakes.waiting import until
+
+
+def row(seq: int, start_ns: int, end_ns: int | None = None, state: str = "closed", camera: str = "cam") -> SegmentRow:
+    path = f"{camera}/{seq}.mp4"
+    return SegmentRow(camera, "vol", "main", 1, seq, start_ns, end_ns, 0, 0, path, "h264", 0, 0, None, None, state)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    prepare(tmp_path / "footage.db")
+    found = Index(tmp_path / "footage.db")
+    found.start()
+    yield found
+    found.stop()
+
+
+def gaps(index: Index) -> list[Gap]:
+    index.submit().done.wait(5)
+    with index.reading() as connection:
+        return rows.gaps_between(connection, "cam", 0, 10**12, 100)
+
+
+def test_a_row_is_there_once_its_commit_is_told(index: Index) -> None:
+    assert index.submit(rows.put_segment(row(1, 10, None, "open"))).done.wait(5)
+    with index.reading() as connection:
+        assert [each.state for each in rows.all_segments(connection)] == ["open"]
+
+
+def test_commits_survive_a_power_cut(index: Index) -> None:
+    with closing(rows._connect(index.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_bad_row_does_not_hold_up_the_next(index: Index) -> None:
+    bad = index.submit(("INSERT INTO segment (camera) VALUES (?)", ("cam",)))
+    assert index.submit(rows.put_segment(row(1, 10))).done.wait(5)
+    assert bad.refused
+    assert index.failing is None
+
+
+def test_a_locked_database_is_told_and_waited_for(index: Index) -> None:
+    index.submit(rows.put_segment(row(1, 10))).done.wait(5)
+    with closing(sqlite3.connect(index.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        pending = index.submit(rows.put_segment(row(2, 20)))
+        until(lambda: index.failing, 10, "the index says that it is failing")
+        assert not pending.done.is_set()
+        other.execute("ROLLBACK")
+    assert pending.done.wait(10)
+    until(lambda: index.failing is None, 5, "the index works again")
+
+
+def test_one_gap_lasts_and_is_ended(index: Index) -> None:
+    index.submit(rows.put_gap("cam", Gap(100, None, "stopped")))
+    index.submit(rows.put_gap("cam", Gap(200, None, "power_loss")))
+    assert gaps(index) == [Gap(100, None, "stopped")]
+    index.submit(*rows.end_gap("cam", 300))
+    assert gaps(index) == [Gap(100, 300, "stopped")]
+
+
+def test_a_gap_takes_its_cause_when_that_is_known(index: Index) -> None:
+    index.submit(*rows.mark_gap("cam", 100, 100, "connection_lost", ""))
+    index.submit(*rows.mark_gap("cam", 100, 160, "camera_silent", "no packets come"))
+    assert gaps(index) == [Gap(100, None, "camera_silent", "no packets come")]
+
+
+def test_another_cause_begins_another_gap_without_a_hole(index: Index) -> None:
+    index.submit(rows.put_gap("cam", Gap(100, None, "power_loss")))
+    index.submit(*rows.mark_gap("cam", 100, 160, "camera_refused", "x"))
+    index.submit(*rows.mark_gap("cam", 100, 170, "camera_refused", "x"))
+    assert gaps(index) == [Gap(100, 160, "power_loss"), Gap(160, None, "camera_refused", "x")]
+
+
+def test_a_clock_set_back_leaves_no_gap_of_negative_length(index: Index) -> None:
+    index.submit(rows.put_gap("cam", Gap(5000, None, "clock_step")))
+    index.submit(*rows.end_gap("cam", 1000))
+    assert gaps(index) == []
+
+
+def test_segments_of_a_range(index: Index) -> None:
+    index.submit(*(rows.put_segment(row(n, n * 60, n * 60 + 60)) for n in range(10)))
+    index.submit(rows.put_segment(row(10, 600, None, "open"))).done.wait(5)
+    with index.reading() as connection:
+        found = rows.segments_between(connection, "cam", 130, 620, 100, 3600)
+        assert [each.seq for each in found] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+        assert rows.last_of(connection, "cam") == (10, 600, None)
+        plan = " ".join(
+            str(tuple(each))
+            for each in connection.execute("EXPLAIN QUERY PLAN SELECT * FROM segment ORDER BY start_ns LIMIT 100")
+        )
+        assert "segment_start" in plan
+
+
+def test_garbage_is_no_index(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    path.write_bytes(b"garbage " * 1000)
+    with pytest.raises(IndexBroken):
+        prepare(path)
+    aside = set_aside(path, "now")
+    assert aside.exists()
+    prepare(path)
+
+
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    prepare(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany(*_many())
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    data[8192:12288] = b"\xff" * 4096
+    path.write_bytes(data)
+    with pytest.raises(IndexBroken):
+        prepare(path)
+
+
+def _many() -> tuple[str, list[list[object]]]:
+    sql, _ = rows.put_segment(row(1, 1))
+    return sql, [list(rows.put_segment(row(n, n))[1]) for n in range(500)]
+
+
+def test_a_newer_index_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    prepare(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(IndexBroken, match="newer"):
+        prepare(path)
