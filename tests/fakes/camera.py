@@ -1,5 +1,6 @@
 """Cameras: a real RTSP server in a process of its own, and a scripted one for what real servers seldom do."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -166,10 +167,8 @@ class ScriptedServer:
     def stop(self) -> None:
         """Close everything."""
         for each in [self._listener, *self._open]:
-            try:
+            with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             each.close()
 
     def _accept(self) -> None:

@@ -1,5 +1,6 @@
 """A record process of its own, with real cameras, and a desk that hears what it tells."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -166,5 +167,5 @@ def assert_decided(answer: dict[str, Any], from_ns: int) -> None:
     """Every instant from `from_ns` to the end of the answer is in one span or one gap."""
     edges = sorted((each["from_ns"], each["to_ns"]) for each in [*answer["spans"], *answer["gaps"]])
     assert edges[0][0] == from_ns
-    for before, after in zip(edges, edges[1:], strict=False):
+    for before, after in itertools.pairwise(edges):
         assert before[1] == after[0]

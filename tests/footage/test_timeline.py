@@ -1,5 +1,7 @@
 """Situations, and properties that hold for every input."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +59,7 @@ times_or_none = st.none() | st.integers(-(10**6), 10**9)
 def test_head_always_rises_and_never_shows_before_it_decodes(held: list[Raw]) -> None:
     times = sane_head(held, FRAME)
     assert len(times) == len(held)
-    assert all(a.dts < b.dts for a, b in zip(times, times[1:], strict=False))
+    assert all(a.dts < b.dts for a, b in itertools.pairwise(times))
     assert all(each.pts >= each.dts for each in times)
 
 
@@ -176,13 +178,13 @@ def test_every_instant_is_footage_or_gap(footage: list[Span], rows: list[Gap], s
     edges = sorted([(s.from_ns, s.to_ns) for s in found.spans] + [(g.from_ns, g.to_ns or 0) for g in found.gaps])
     assert edges[0][0] == start
     assert edges[-1][1] == end
-    assert all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))
 
 
 @given(spans)
 def test_merging_keeps_every_instant(footage: list[Span]) -> None:
     merged = merge(footage)
-    assert all(a.to_ns < b.from_ns for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.to_ns < b.from_ns for a, b in itertools.pairwise(merged))
     for instant in range(85):
         assert any(s.from_ns <= instant < s.to_ns for s in footage) == any(
             s.from_ns <= instant < s.to_ns for s in merged
