@@ -86,6 +86,7 @@ class VisionLoop:
         self._occupancy = {room.id: Occupancy() for room in settings.rooms}
         self._told = {room.id: _Told() for room in settings.rooms}
         self._pulsed_s = float("-inf")
+        self._looked_through_s = float("-inf")
         self._cameras = [self._watched(each, settings) for each in settings.cameras if each.count_people and each.room]
 
     def start(self) -> None:
@@ -104,7 +105,11 @@ class VisionLoop:
             self._arrived.clear()
         elif frame := camera.source.take():
             self._look(camera, frame)
-        self._tell(self._now_s())
+        # Frames that come between looks wake the loop, too often to go through all the news each time.
+        now_s = self._now_s()
+        if camera is not None or now_s - self._looked_through_s >= TURN_S:
+            self._looked_through_s = now_s
+            self._tell(now_s)
 
     def stop(self) -> None:
         """Disconnect from all cameras."""
@@ -165,7 +170,7 @@ class VisionLoop:
         due = [each.due_s - now_s for each in self._cameras if each.source.has_frame()]
         if self._model.detector is None or not due:
             return TURN_S
-        return min(TURN_S, max(0.001, *due))
+        return min(TURN_S, max(0.0, min(due)))
 
     def _look(self, camera: _Watched, frame: Frame) -> None:
         detector = self._model.detector

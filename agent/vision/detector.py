@@ -49,8 +49,9 @@ class Detector:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # The arena keeps the peak of every picture size for ever; without it memory follows need.
-        options.enable_cpu_mem_arena = False
+        # The pattern planner sets aside room per picture size for ever. The arena alone is the smallest and the
+        # fastest: 84 MiB and 12.5 ms; with both 89 and 15.6, with neither 90 and 14.6.
+        options.enable_mem_pattern = False
         options.log_severity_level = 3
         # A thread that spins while it waits takes the processor from the recorder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

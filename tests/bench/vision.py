@@ -118,12 +118,12 @@ cameras:
 
 def _process() -> Iterator[Row]:
     clips = ("room-a", "room-b", "room-a", "room-b")
-    with tempfile.TemporaryDirectory(prefix="vision-") as name, rtsp_server(MEDIA) as url:
+    with tempfile.TemporaryDirectory(prefix="vision-") as name, rtsp_server(MEDIA) as server:
         folder = Path(name)
         rooms = "\n".join(f"  - {{id: r{n}, name: r{n}, group: mixed}}" for n in range(len(clips)))
         cameras = "\n".join(
-            f'  - {{id: c{n}, name: c{n}, room: r{n}, main: "{url}/{clip}-main.mp4?play_count=0", '
-            f'sub: "{url}/{clip}-sub.mp4?play_count=0"}}'
+            f'  - {{id: c{n}, name: c{n}, room: r{n}, main: "{server.url}/{clip}-main.mp4?play_count=0", '
+            f'sub: "{server.url}/{clip}-sub.mp4?play_count=0"}}'
             for n, clip in enumerate(clips)
         )
         settings = folder / "facility.yaml"

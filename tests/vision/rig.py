@@ -98,17 +98,34 @@ class VisionProcess:
             self._process.wait()
 
 
+class RtspServer:
+    """Cameras whose pictures are files. `url` is where they stand."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.url = f"rtsp://127.0.0.1:{port}"
+        self._process = process
+
+    def freeze(self) -> None:
+        """Keep every connection and send nothing more."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+
 @contextlib.contextmanager
-def rtsp_server(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder; gives the address they stand under."""
+def rtsp_server(folder: Path) -> Iterator[RtspServer]:
+    """Serve the files of a folder."""
     port, control = free_port(), free_port()
     command = [str(Path(sys.executable).with_name("rtsp-server")), "-d", str(folder), "-H", "127.0.0.1"]
     command += ["-p", str(port), "-cp", str(control)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: answers(port), 15, "the RTSP server listens")
-            yield f"rtsp://127.0.0.1:{port}"
+            yield RtspServer(port, server)
         finally:
+            server.send_signal(signal.SIGCONT)
             server.terminate()
 
 

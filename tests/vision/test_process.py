@@ -9,7 +9,7 @@ import pytest
 from agent.facts import ConditionKind, Pulse
 from models import manifest
 from tests.fakes.waiting import until
-from tests.vision.rig import MEDIA, Desk, VisionProcess, frames, free_port, rtsp_server, write_clip
+from tests.vision.rig import MEDIA, Desk, RtspServer, VisionProcess, frames, free_port, rtsp_server, write_clip
 
 SETTINGS = """
 facility: {{id: test-facility, name: 测试}}
@@ -21,30 +21,37 @@ rooms:
   - {{id: dark, name: 暗, group: mixed}}
 cameras:
   - {{id: cam-busy, name: 忙, room: busy, main: "{url}/busy.mp4?play_count=0", sub: "{url}/busy.mp4?play_count=0"}}
-  - {{id: cam-calm, name: 静, room: calm, main: "{url}/room-b-main.mp4?play_count=0"}}
-  - {{id: cam-dark, name: 暗, room: dark, main: "rtsp://127.0.0.1:{dead}/none.mp4"}}
+  - {{id: cam-calm, name: 静, room: calm, main: "{calm}/room-b-main.mp4?play_count=0"}}
+  - {{id: cam-dark, name: 暗, room: dark, main: "rtsp://127.0.0.1:{dead}/none.mp4",
+      username: admin, password_file: {folder}/password}}
 """
 
 
+PASSWORD = "hunter2-correct"
+
+
 @pytest.fixture(scope="module")
-def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A room that is full for 10 s and then empty for 16 s, for ever, and another room."""
+def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RtspServer, RtspServer]]:
+    """A room that is full for 10 s and then empty for 16 s, for ever, and another room: a server for each."""
     folder = tmp_path_factory.mktemp("media")
     empty = frames("room-empty-sub.mp4")
     write_clip(folder / "busy.mp4", [*frames("room-a-sub.mp4")[:50], *empty, *frames("room-empty-sub.mp4")])
     shutil.copy(MEDIA / "room-b-main.mp4", folder)
-    with rtsp_server(folder) as url:
-        yield url
+    with rtsp_server(folder) as busy, rtsp_server(folder) as calm:
+        yield busy, calm
 
 
 @pytest.fixture
-def facility(tmp_path: Path, cameras: str) -> Iterator[tuple[Desk, VisionProcess, Path]]:
+def facility(tmp_path: Path, cameras: tuple[RtspServer, RtspServer]) -> Iterator[tuple[Desk, VisionProcess, Path]]:
     """A desk and a vision process with models of its own."""
     models = tmp_path / "models"
     models.mkdir()
     shutil.copy(manifest.FOLDER / "nanodet-int8.onnx", models)
     settings = tmp_path / "facility.yaml"
-    settings.write_text(SETTINGS.format(folder=tmp_path, models=models, url=cameras, dead=free_port()), "utf-8")
+    (tmp_path / "password").write_text(PASSWORD, "utf-8")
+    (tmp_path / "password").chmod(0o600)
+    busy, calm = (each.url for each in cameras)
+    settings.write_text(SETTINGS.format(folder=tmp_path, models=models, url=busy, calm=calm, dead=free_port()), "utf-8")
     with Desk(tmp_path) as desk:
         process = VisionProcess(settings, tmp_path)
         try:
@@ -53,7 +60,9 @@ def facility(tmp_path: Path, cameras: str) -> Iterator[tuple[Desk, VisionProcess
             process.kill()
 
 
-def test_counts_and_over_capacity_come_and_go(facility: tuple[Desk, VisionProcess, Path]) -> None:
+def test_counts_and_over_capacity_come_and_go(
+    facility: tuple[Desk, VisionProcess, Path], cameras: tuple[RtspServer, RtspServer]
+) -> None:
     desk, process, _ = facility
     process.wait_until_ready()
 
@@ -61,15 +70,16 @@ def test_counts_and_over_capacity_come_and_go(facility: tuple[Desk, VisionProces
         return [each.active for each in desk.conditions(ConditionKind.OVER_CAPACITY, "room/busy")]
 
     until(lambda: any(each.count in (5, 6) for each in desk.counts("busy")), 15, "the busy room is counted")
+    # A main stream alone is counted from its key frames.
+    until(lambda: any(each.count in (1, 2) for each in desk.counts("calm")), 15, "the calm room is counted")
+    assert {each.count for each in desk.counts("calm")} <= {0, 1, 2, 3}
+    cameras[1].freeze()
     until(lambda: over()[:1] == [True], 20, "over capacity is raised")
     raised = desk.conditions(ConditionKind.OVER_CAPACITY, "room/busy")[0]
     assert raised.detail["capacity"] == 3
     assert int(raised.detail["count"]) >= 4
     until(lambda: any(each.count == 0 for each in desk.counts("busy")), 20, "the room is empty")
     until(lambda: over()[-1:] == [False], 20, "over capacity is cleared")
-    # A main stream alone is counted from its key frames.
-    assert {each.count for each in desk.counts("calm")} <= {0, 1, 2, 3}
-    assert any(each.count in (1, 2) for each in desk.counts("calm"))
     assert all(each.low <= each.count <= each.high for room in ("busy", "calm") for each in desk.counts(room))
     assert all(each.threshold == 0.30 and each.model.startswith("nanodet-int8@") for each in desk.counts("busy"))
     # A camera that gives nothing is told, and its room is not counted.
@@ -79,10 +89,16 @@ def test_counts_and_over_capacity_come_and_go(facility: tuple[Desk, VisionProces
     assert not desk.counts("dark")
     assert not desk.conditions(ConditionKind.VISION_BLIND, "camera/cam-busy")
     assert len(desk.told(Pulse)) >= 3
+    # A frozen camera is blindness, until it comes back; the others do not notice.
+    frozen = desk.conditions(ConditionKind.VISION_BLIND, "camera/cam-calm")
+    assert frozen[0].active
     status = process.status()
     assert status is not None
     assert status["model"]["ok"]
-    assert [each["state"] for each in status["cameras"]] == ["watching", "watching", "blind"]
+    assert [each["state"] for each in status["cameras"]] == ["watching", "blind", "blind"]
+    cameras[1].thaw()
+    until(lambda: not desk.conditions(ConditionKind.VISION_BLIND, "camera/cam-calm")[-1].active, 20, "it sees again")
+    assert PASSWORD not in process.log() + str(status) + str(blind)
     assert process.stop() == 0, process.log()
 
 
