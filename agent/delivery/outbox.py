@@ -133,6 +133,11 @@ class _Entry:
     due_ns: int = 0
     code: int = 0
 
+    @property
+    def refused(self) -> bool:
+        """The broker refused it and its wait is not over."""
+        return self.code >= FIRST_ERROR and self.state is State.PUBLISHED
+
 
 class Outbox:
     """The alerts that one platform has yet to receipt."""
@@ -215,11 +220,15 @@ class Outbox:
     def _lost(self) -> None:
         self._connected = False
         self._unanswered.clear()
-        self._later.clear()
-        for entry in self._entries.values():
-            entry.state = State.WAITING
-        self._ready = [(entry.priority, entry.order, name) for name, entry in self._entries.items()]
-        heapq.heapify(self._ready)
+        # A broker may end the connection over an alert that it refuses: that one keeps its wait.
+        refused = {name for name, entry in self._entries.items() if entry.refused}
+        self._later = [each for each in self._later if each[1] in refused]
+        heapq.heapify(self._later)
+        self._ready = []
+        for name, entry in self._entries.items():
+            if name not in refused:
+                entry.state = State.WAITING
+                heapq.heappush(self._ready, (entry.priority, entry.order, name))
 
     def _acked(self, fact: Acked, now_ns: int, results: list[Result]) -> None:
         self._unanswered.pop(fact.id, None)

@@ -225,13 +225,24 @@ def _run_job(db: sqlite3.Connection, job: Job) -> Any:
     db.execute("SAVEPOINT job")
     try:
         result = job(db)
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, ValueError, TypeError) as error:
-        # The job is wrong, not the disk: trying again would hold up all that follow.
+    except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:
+        if not _is_the_jobs_fault(error):
+            raise
+        # Trying again would not help, and would hold up all that follow.
         db.execute("ROLLBACK TO job")
         log.exception("a change was refused by the database")
         result = JobFailed(str(error))
     db.execute("RELEASE job")
     return result
+
+
+def _is_the_jobs_fault(error: Exception) -> bool:
+    """The statement or its values are wrong; a full disk, a lock or a bad sector is not the job's fault."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR
+    return not isinstance(error, sqlite3.DatabaseError) or isinstance(
+        error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
+    )
 
 
 def _close(db: sqlite3.Connection | None) -> None:

@@ -16,6 +16,7 @@ allow_anonymous true
 persistence false
 max_queued_messages 0
 set_tcp_nodelay true
+user root
 {more}
 """
 
