@@ -1,7 +1,6 @@
 """Cameras: a real RTSP server in a process of its own, and a scripted one for what real servers seldom do."""
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -85,12 +84,6 @@ class RtspServer:
             self._process.kill()
             self._process.wait(10)
             self._process = None
-
-    def cpu_s(self) -> float:
-        """Processor seconds it used."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _signal(self, number: int) -> None:
         assert self._process is not None

@@ -148,11 +148,6 @@ class Recording:
         """The files of one camera on disk, in order."""
         return sorted((self.volume / camera_uuid(FACILITY, name)).rglob("*.mp4"), key=lambda path: path.name[-12:])
 
-    def cpu_s(self) -> float:
-        """Processor seconds it used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the record process ended: {self.log.read_text()}"
@@ -161,6 +156,12 @@ class Recording:
         except WireError:
             return False
         return True
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds that a process used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def assert_decided(answer: dict[str, Any], from_ns: int) -> None:
