@@ -143,6 +143,9 @@ class SerialBoard:
             self._tell(reports)
             if not self._stopping:
                 self._wait(None, 0, REOPEN_AFTER_S)
+        with self._guard:
+            reports = self._link.close("stopped", time.monotonic_ns())
+        self._tell(reports)
         os.close(self._wake_read)
         with self._guard:
             write, self._wake_write = self._wake_write, -1

@@ -126,7 +126,7 @@ def test_every_press_survives_every_fault(seed: int) -> None:
             world.press(hold_ns=50 * MS, after_ns=chance.randrange(60, 400) * MS)
     world.commit_after_ns = 5 * MS
     world.run(90 * S)
-    assert len(world.presses_made()) > 20
+    assert len(world.presses_made()) > 5
     assert set(world.presses_made()) <= set(world.store.committed), "delivered at least once"
     alarms = {key for key, event in world.store.committed.items() if (event.input_no, event.state) == (0, "alarm")}
     assert alarms == set(world.presses_made()), "and, by key, exactly once"

@@ -1,0 +1,70 @@
+"""What a board keeps through power loss, with the power lost in the middle of a write."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware_bridge import eeprom
+from firmware_bridge.board import default_config
+from firmware_bridge.messages import InputKind, LineState
+
+UID = bytes.fromhex("0011223344556677")
+cells = st.builds(
+    eeprom.PanicCell,
+    input_no=st.integers(0, 31),
+    boot_id=st.integers(0, 0xFFFFFFFF),
+    event_id=st.integers(0, 0xFFFFFFFF),
+    count=st.integers(1, 0xFFFF),
+    previous=st.sampled_from(LineState),
+    committed=st.booleans(),
+)
+
+
+def test_a_blank_board_has_a_name_and_nothing_else() -> None:
+    image = eeprom.blank(UID)
+    assert len(image) == eeprom.IMAGE_BYTES
+    assert eeprom.uid_of(image) == UID
+    assert eeprom.cells_of(image) == [None] * eeprom.CELLS
+    assert eeprom.config_of(image, 0) is None
+
+
+@given(st.integers(0, eeprom.CELLS - 1), cells)
+def test_a_cell_reads_as_it_was_written_and_can_be_cleared(number: int, cell: eeprom.PanicCell) -> None:
+    image = eeprom.written(eeprom.blank(UID), eeprom.cell_write(number, cell))
+    assert eeprom.cells_of(image)[number] == cell
+    assert sum(each is not None for each in eeprom.cells_of(image)) == 1
+    assert eeprom.cells_of(eeprom.written(image, eeprom.cell_write(number, None))) == [None] * eeprom.CELLS
+
+
+@given(cells, cells, st.integers(0, 14))
+def test_a_torn_cell_is_the_old_one_the_new_one_or_none(
+    old: eeprom.PanicCell, new: eeprom.PanicCell, torn_at: int
+) -> None:
+    image = eeprom.written(eeprom.blank(UID), eeprom.cell_write(3, old))
+    address, data = eeprom.cell_write(3, new)
+    torn = eeprom.written(image, eeprom.Write(address, data[:torn_at]))
+    assert eeprom.cells_of(torn)[3] in (old, new, None)
+
+
+@given(st.integers(1, 40), st.integers(0, 6))
+def test_the_boot_counter_never_repeats_whatever_is_torn(boots: int, torn_at: int) -> None:
+    image = eeprom.blank(UID)
+    seen = []
+    for _ in range(boots):
+        boot_id, write = eeprom.next_boot(image)
+        image = eeprom.written(image, write)
+        seen.append(boot_id)
+    assert seen == list(range(1, boots + 1))
+    # The power goes while the next boot is being counted: no event had that number yet.
+    unfinished, (address, data) = eeprom.next_boot(image)
+    torn = eeprom.written(image, eeprom.Write(address, data[:torn_at]))
+    assert eeprom.next_boot(torn)[0] in (unfinished, unfinished + 1)
+
+
+def test_configuration_is_kept_for_each_input() -> None:
+    image = eeprom.blank(UID)
+    for number in range(32):
+        image = eeprom.written(image, eeprom.config_write(default_config(number, InputKind.CONTACT)))
+    assert all(eeprom.config_of(image, number) == default_config(number, InputKind.CONTACT) for number in range(32))
+    assert eeprom.uid_of(image) == UID
+    assert eeprom.cells_of(image) == [None] * eeprom.CELLS
+    assert len(image) == eeprom.IMAGE_BYTES
