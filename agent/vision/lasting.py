@@ -14,10 +14,13 @@ class LastingStates:
     def __init__(self, clock: Clock, send: Callable[[Fact], None]) -> None:
         self._clock = clock
         self._send = send
-        self._active: dict[tuple[ConditionKind, str], tuple[Stamp, float, Detail]] = {}
+        self._active: dict[tuple[ConditionKind, str], tuple[Stamp, float]] = {}
 
     def tell(self, kind: ConditionKind, subject: str, active: bool, detail: Detail | None = None) -> None:
-        """Call as often as is convenient: sends only what is new or due."""
+        """Call as often as is convenient: sends a beginning, an end, and a repeat when it is due.
+
+        Another `detail` waits for the next repeat: the desk commits each message to disk.
+        """
         key = (kind, subject)
         now = stamp(self._clock)
         known = self._active.get(key)
@@ -26,8 +29,7 @@ class LastingStates:
                 del self._active[key]
                 self._send(Condition(kind, subject, False, known[0], now, detail or {}))
             return
-        since, sent_s, said = known or (now, float("-inf"), {})
-        new = {} if detail is None else detail
-        if now.mono_ns / 1e9 - sent_s >= CONDITION_REPEAT_S or (known is not None and new != said):
-            self._active[key] = (since, now.mono_ns / 1e9, new)
-            self._send(Condition(kind, subject, True, since, now, new))
+        since, sent_s = known or (now, float("-inf"))
+        if now.mono_ns / 1e9 - sent_s >= CONDITION_REPEAT_S:
+            self._active[key] = (since, now.mono_ns / 1e9)
+            self._send(Condition(kind, subject, True, since, now, detail or {}))
