@@ -132,9 +132,10 @@ class SerialBoard:
                 reason = f"port_missing: {self._port}"
             except (OSError, serial.SerialException) as error:
                 reason = f"port_lost: {error}" if self._link_open() else f"port_missing: {error}"
-            except Exception:
-                log.exception("board on %s", self._port)
-                reason = "port_lost: a fault of this program, see the log"
+            except Exception as error:
+                reason = f"port_lost: a fault of this program, see the log: {type(error).__name__}"
+                if reason != said:
+                    log.exception("board on %s", self._port)
             if reason != said and not self._stopping:
                 log.warning("board: %s", reason)
                 said = reason

@@ -210,7 +210,6 @@ def test_from_the_last_byte_to_the_report_in_under_5_ms(tmp_path: Path, desk: De
                 if frame.kind is Kind.RESET:
                     numbering.begin(frame.session)
                     os.write(board_end, numbering.plain(Kind.HELLO, hello))
-            until(lambda: True, 1, "a turn")
         for event_id in range(1, 201):
             event = say.Event(1, event_id, 0, 0, LineState.NORMAL, LineState.ALARM, 700, 1)
             written_ns = time.monotonic_ns()
