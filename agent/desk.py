@@ -345,7 +345,7 @@ class Desk:
             ask.answer(_AMBIGUOUS)
             return
         incident, now = found[0], stamp(self._clock)
-        if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns > incident.last_ns:
+        if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns >= incident.last_ns:
             ask.answer(incident)
             return
         try:

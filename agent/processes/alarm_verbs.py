@@ -1,6 +1,6 @@
 """What alarm.sock can be asked. Verbs run on the connections' threads; whatever concerns the desk is posted to it."""
 
-import math
+import json
 import os
 import resource
 import sqlite3
@@ -26,6 +26,7 @@ _ROOM_BYTES: Final = MAX_FRAME_BYTES - 1024
 _FUTURE_S: Final = 5.0
 """A fact from further in the future than this has a broken clock."""
 
+_NOT_PLAIN = Text("含有无效字符或数值", "there is text that is no Unicode, or a number that is none")
 _CANNOT_STORE = Text("告警存储失败，无法执行", "alerts cannot be stored: not done")
 
 
@@ -72,6 +73,9 @@ def incident_values(incident: Incident) -> dict[str, Any]:
 
 
 def _fact(desk: Desk, clock: Clock, request: Request, reply: Reply) -> None:
+    if not _plain(request.args):
+        reply.refuse("bad_fact", _NOT_PLAIN)
+        return
     process, boot, n = request.args.get("process"), request.args.get("boot"), request.args.get("n")
     if not isinstance(process, str) or not isinstance(boot, str) or type(n) is not int or not 0 <= n < 1 << 62:
         reply.refuse("bad_fact", Text("缺少进程、启动号或序号", "process, boot or n is missing"))
@@ -83,12 +87,21 @@ def _fact(desk: Desk, clock: Clock, request: Request, reply: Reply) -> None:
         _check_stamp(fact.at, clock)
         if isinstance(fact, Condition):
             _check_stamp(fact.since, clock)
-            if not math.isfinite(fact.ttl_s) or len(str(fact.detail)) > 4096 or len(fact.subject) > 256:
-                raise BadFact("a condition with an endless ttl, or too long")
+            if len(str(fact.detail)) > 4096 or len(fact.subject) > 256:
+                raise BadFact("a condition with too much to tell")
     except BadFact as error:
         reply.refuse("bad_fact", Text(f"无法识别的事实：{error}", str(error)))
         return
     desk.post(FactReport((process[:64], boot[:64], n), fact, reply.done))
+
+
+def _plain(values: dict[str, Any]) -> bool:
+    """Text that is Unicode, and numbers that are numbers: everything here may go out as JSON."""
+    try:
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _check_stamp(stamp: Stamp, clock: Clock) -> None:
@@ -220,6 +233,9 @@ def _incidents(desk: Desk, store: AlarmStore, request: Request, reply: Reply) ->
 
 
 def _person(desk: Desk, happening: Happening, request: Request, reply: Reply) -> None:
+    if not _plain(request.args):
+        reply.refuse("bad_request", _NOT_PLAIN)
+        return
     values = {key: request.args.get(key, "") for key in ("incident_id", "who", "why")}
     if not all(isinstance(value, str) for value in values.values()) or not values["who"].strip():
         reply.refuse("bad_request", Text("缺少操作人", "who is doing this?"))
@@ -237,7 +253,8 @@ def _person(desk: Desk, happening: Happening, request: Request, reply: Reply) ->
 def _audit(store: AlarmStore, clock: Clock, request: Request, reply: Reply) -> None:
     action, subject, who = (request.args.get(key) for key in ("action", "subject", "who"))
     detail = request.args.get("detail", {})
-    if not all(isinstance(value, str) and value for value in (action, subject, who)) or not isinstance(detail, dict):
+    named = all(isinstance(value, str) and value for value in (action, subject, who))
+    if not named or not isinstance(detail, dict) or not _plain(detail):
         reply.refuse("bad_request", Text("审计记录不完整", "an audit row needs action, subject, who and detail"))
         return
     if not store.state().ok:
