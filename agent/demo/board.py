@@ -110,6 +110,11 @@ class SimulatedBoard:
         self._unplug()
         if self._eeprom is not None:
             self._eeprom.close()
+        with self._guard:
+            ends, self._wake_read, self._wake_write = (self._wake_read, self._wake_write), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)
 
     def press(self, input_no: int = PANIC_INPUT, hold_s: float = 0.3) -> int:
         """Press a button for `hold_s` seconds; the number of this press in the log.
@@ -180,8 +185,9 @@ class SimulatedBoard:
             raise RuntimeError("the simulated board does not answer")
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"\x00")
+        with self._guard, contextlib.suppress(BlockingIOError):
+            if self._wake_write >= 0:
+                os.write(self._wake_write, b"\x00")
 
     # -- the thread --
 
