@@ -6,6 +6,7 @@ about a value that `models.py` refuses already. A mistake stops the start; a war
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -40,8 +41,18 @@ _REFERENCES: Final = (
 _HOST_AND_PORT: Final = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:@?#\[]*)(?::(\d+))?(?:[/?#]|$)")
 
 
-def check(values: _Section, folder: Path) -> tuple[list[Found], list[Found]]:
-    """The mistakes and the warnings in `values`; relative paths in it start at `folder`."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found. `missing` are files that settings name and that are not there or not as they must be: for the
+    console a mistake, for a running box no reason to silence the buttons; the device concerned reports its fault."""
+
+    mistakes: list[Found]
+    missing: list[Found]
+    warnings: list[Found]
+
+
+def check(values: _Section, folder: Path) -> Checked:
+    """Check `values` across keys and against this machine; relative paths in it start at `folder`."""
     mistakes = [
         *_twice(values),
         *_unknown_names(values),
@@ -49,17 +60,17 @@ def check(values: _Section, folder: Path) -> tuple[list[Found], list[Found]]:
         *_days(values),
         *_time_zone(values),
         *_runtime(values, folder),
-        *_files(values, folder),
         *_homes(values),
         *_pairs(values),
         *_web(values),
     ]
-    return mistakes, [
+    warnings = [
         *_nothing_watches(values),
         *_half_done(values),
         *_in_the_open(values),
         *_not_there(values, folder),
     ]
+    return Checked(mistakes, list(_files(values, folder)), warnings)
 
 
 def _section(values: _Section, key: str) -> _Section:

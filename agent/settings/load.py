@@ -24,7 +24,11 @@ __all__ = ["Findings", "Mistake", "SettingsError", "examine", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found in one file. `settings` is None when there are mistakes; warnings do not stop a start."""
+    """What was found in one file.
+
+    `settings` is None when the text is wrong. A password or certificate file that is missing is a mistake too, but
+    stops no start: `settings` is there, the device concerned reports its fault, and the buttons work.
+    """
 
     file: Path
     settings: Settings | None
@@ -64,10 +68,11 @@ def examine_bytes(data: bytes, path: Path) -> Findings:
     values = _without_nulls(tree.values)
     settings, wrong = _validate(tree, values, folder)
     mistakes += wrong
-    errors, warnings = check(values, folder)
-    mistakes += [_placed(tree, place, text) for place, text in errors]
-    told = [_placed(tree, place, text) for place, text in warnings]
-    return Findings(path, None if mistakes else settings, sorted(set(mistakes)), sorted(set(told)))
+    checked = check(values, folder)
+    mistakes += [_placed(tree, place, text) for place, text in checked.mistakes]
+    missing = [_placed(tree, place, text) for place, text in checked.missing]
+    told = [_placed(tree, place, text) for place, text in checked.warnings]
+    return Findings(path, None if mistakes else settings, sorted({*mistakes, *missing}), sorted(set(told)))
 
 
 def _validate(tree: Tree, values: Any, folder: Path) -> tuple[Settings | None, list[Mistake]]:

@@ -242,6 +242,8 @@ def test_a_secret_file_must_be_there_filled_and_closed_to_others(tmp_path: Path)
     file, secret = tmp_path / "facility.yaml", tmp_path / "secret"
     text = changed("    main:", CREDENTIALS)
     assert lines(text, "en", file) == [f"f.yaml:9:20: cameras[0].password_file: no such file ({secret})"]
+    file.write_text(text, encoding="utf-8")
+    assert load(file).cameras[0].password_file == secret, "a lost password file must not keep the buttons from starting"
     secret.touch(0o600)
     assert lines(text, "en", file) == [f"f.yaml:9:20: cameras[0].password_file: the file is empty ({secret})"]
     secret.write_text("geheim\n")
