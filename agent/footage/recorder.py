@@ -24,9 +24,10 @@ from agent.footage.camera import Camera, Trouble
 from agent.footage.files import Volume, VolumeRefused, check_volume, free_bytes
 from agent.footage.index import Index, IndexBroken, prepare, set_aside
 from agent.footage.recovery import Found, recover
+from agent.footage.reel import CameraPlan, Store, is_full
 from agent.footage.sync import SLOW_S, SyncThread
 from agent.footage.timeline import NS, GapReason
-from agent.footage.track import CameraPlan, Store, Track
+from agent.footage.track import Track
 
 log = logging.getLogger(__name__)
 
@@ -192,8 +193,9 @@ class Recorder:
             found.append(Fault(ConditionKind.VOLUME_MISSING, volume, (("detail", self._refusal),)))
         if self._store.closed_for is GapReason.DISK_FULL and self._store.volume is None:
             found.append(Fault(ConditionKind.DISK_FULL, volume, (("free_bytes", self._free_bytes),)))
-        elif self._store.disk_refused is not None:
-            found.append(Fault(ConditionKind.DISK_FULL, volume, (("detail", self._store.disk_refused),)))
+        elif (refused := self._store.refused) is not None:
+            kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.STORE_FAILING
+            found.append(Fault(kind, volume, (("detail", refused.strerror or str(refused)),)))
         slow_s = max(self._sync.slow_s(), self.stuck_s if self.stuck_s > STUCK_S else 0.0)
         if self._store.dropped != self._dropped or slow_s > SLOW_S:
             self._dropped = self._store.dropped

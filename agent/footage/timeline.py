@@ -45,6 +45,7 @@ class GapReason(StrEnum):
     CAMERA_REFUSED = "camera_refused"
     CAMERA_NOT_VIDEO = "camera_not_video"
     CAMERA_CLOCK = "camera_clock"
+    NOT_RECORDABLE = "not_recordable"
     CLOCK_STEP = "clock_step"
     CONNECTION_LOST = "connection_lost"
     DISK_FULL = "disk_full"

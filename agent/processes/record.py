@@ -25,7 +25,7 @@ from agent.footage.camera import Address
 from agent.footage.files import camera_uuid
 from agent.footage.index import Index
 from agent.footage.recorder import Fault, Recorder
-from agent.footage.track import CameraPlan
+from agent.footage.reel import CameraPlan
 from agent.health import Liveness
 from agent.settings.load import SettingsError, load
 from agent.settings.models import Settings
