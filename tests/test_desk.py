@@ -1,6 +1,7 @@
 """The alarm desk: what goes out when, and what survives."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from agent import audit
 from agent.delivery import rows
 from agent.delivery.payload import input_alert_id, input_incident_id
 from agent.facts import ConditionKind, InputState
-from agent.inbox import LinkReport, SnapshotReport
+from agent.inbox import Call, LinkReport, SnapshotReport
 from agent.safety.incidents import Happening, Life
 from tests.fakes.office import UID, Office, office
 from tests.fakes.waiting import until
@@ -54,6 +55,28 @@ def test_published_before_the_commit_and_acknowledged_after_it(desk: Office) -> 
     desk.change(1, InputState.ALARM)
     assert desk.acknowledged == [(UID, 1, 1)] * 2, "a later repeat is acknowledged again"
     assert len(desk.police.alerts("panic")) == 1
+
+
+def test_a_disk_that_never_returns_is_a_fault_and_silences_no_button(desk: Office) -> None:
+    stuck, free = threading.Event(), threading.Event()
+
+    def job(_db: sqlite3.Connection) -> None:
+        stuck.set()
+        free.wait(30)
+
+    desk.store.submit(job)
+    assert stuck.wait(5)
+    desk.clock.move(6)
+    desk.desk.post(Call(desk.desk.turn))
+    until(lambda: desk.police.alerts("store_failing"), 5, "the fault goes out without a commit")
+    desk.change(1, InputState.ALARM, settle=False)
+    until(lambda: desk.police.alerts("panic"), 5, "the press goes out without a commit")
+    assert desk.acknowledged == []
+    free.set()
+    desk.settle()
+    desk.turn()
+    assert desk.acknowledged == [(UID, 1, 1)]
+    assert [body["data"]["state"] for body in desk.police.alerts("store_failing")] == ["triggered", "restored"]
 
 
 def test_a_door_is_stored_before_it_is_published(desk: Office) -> None:

@@ -206,15 +206,22 @@ class Route:
         self._connection += 1
         number = self._connection
         self._ended.clear()
+        if self._stop.is_set():  # asked after the clearing, or a stop in between would be lost
+            return False
         joined = threading.Event()
         reasons: list[str] = []
         client: Client | None = None
+        tls: _Context | None = None
         try:
-            client = self._new_client(broker, number, joined, reasons)
+            client = self._new_client(number, joined, reasons)
+            if broker.tls:
+                tls = _tls_context(self._to.tls)
+                client.tls_set_context(tls)
             client.connect(broker.host, broker.port, self._to.keepalive_s, clean_start=True)
             client.loop_start()
             if not self._joined_in_time(joined):
-                reasons.append(f"no answer within {CONNECT_S:g} s")
+                if not reasons:
+                    reasons.append(f"no answer within {CONNECT_S:g} s")
             else:
                 self._client = client
                 self._report(Joined(self.platform, number, str(broker)))
@@ -229,6 +236,8 @@ class Route:
             self._client = None
             if client is not None:
                 self._part(client, self._stop.is_set() and joined.is_set())
+            if tls is not None and tls.made is not None:
+                tls.made.close()
         reason = "; ".join(dict.fromkeys(reasons)) or "given up"
         if not self._stop.is_set():
             self._tell_once(f"platform {self.platform}: {broker}: {reason}")
@@ -247,7 +256,7 @@ class Route:
         client.disconnect()
         client.loop_stop()
 
-    def _new_client(self, broker: BrokerAddress, number: int, joined: threading.Event, reasons: list[str]) -> Client:
+    def _new_client(self, number: int, joined: threading.Event, reasons: list[str]) -> Client:
         to = self._to
         client = Client(
             CallbackAPIVersion.VERSION2,
@@ -260,8 +269,6 @@ class Route:
         if to.username is not None:
             password = to.password_file.read_text(encoding="utf-8").strip() if to.password_file else None
             client.username_pw_set(to.username, password)
-        if broker.tls:
-            client.tls_set_context(_tls_context(to.tls))
         client.will_set(to.topics.connection, json.dumps({"online": False, "reason": "lost"}), qos=1, retain=True)
 
         def on_socket_open(_c: Client, _u: Any, opened: Any) -> None:
@@ -318,9 +325,23 @@ class Route:
             log.warning("%s", text)
 
 
-def _tls_context(files: TlsFiles | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(files.authority) if files else None)
+class _Context(ssl.SSLContext):
+    """A client context that knows the socket it made last: paho drops one whose handshake fails without closing it."""
+
+    made: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **more: Any) -> ssl.SSLSocket:
+        self.made = super().wrap_socket(*args, **more)
+        return self.made
+
+
+def _tls_context(files: TlsFiles | None) -> _Context:
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if files is not None and files.certificate is not None:
-        context.load_cert_chain(files.certificate, files.key)
+    if files is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(files.authority)
+        if files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
     return context

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import json
 import queue
+import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,17 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.clock import SystemClock
-from agent.delivery.mqtt import BrokerAddress, BrokerAnswered, Joined, Parted, ReceiptArrived, Report, Route, RouteTo
+from agent.delivery.mqtt import (
+    BrokerAddress,
+    BrokerAnswered,
+    Joined,
+    Parted,
+    ReceiptArrived,
+    Report,
+    Route,
+    RouteTo,
+    TlsFiles,
+)
 from agent.delivery.outbox import NO_SUBSCRIBER
 from agent.delivery.payload import Topics
 from tests.fakes.broker import LoopbackBroker, free_port
@@ -32,9 +44,9 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoopbackB
 class _Line:
     """A route and what it reported."""
 
-    def __init__(self, *ports: int, **more: Any) -> None:
+    def __init__(self, *ports: int, brokers: tuple[BrokerAddress, ...] = (), **more: Any) -> None:
         self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        brokers = tuple(BrokerAddress("127.0.0.1", port, tls=False) for port in ports)
+        brokers = brokers or tuple(BrokerAddress("127.0.0.1", port, tls=False) for port in ports)
         to = RouteTo("police", brokers, _TOPICS, "F0012.edge-0001.police", keepalive_s=5, **more)
         self.route = Route(to, self.reports.put, lambda: {"first_seq": 1}, SystemClock())
 
@@ -180,6 +192,50 @@ def test_a_wrong_password_is_told_and_a_right_one_is_taken_without_a_restart(tmp
         assert "not authorized" in line.wait(Parted).reason.lower()
         secret.write_text("right\n", encoding="utf-8")
         line.wait(Joined)
+
+
+@pytest.mark.needs_debian("mosquitto", "openssl")
+def test_mutual_tls_and_a_broker_of_another_authority(tmp_path: Path) -> None:
+    ours, theirs = _authority(tmp_path / "ours"), _authority(tmp_path / "theirs")
+    for name in ("localhost", "edge-0001"):
+        _certificate(ours, name)
+    more = f"cafile {ours / 'ca.pem'}\ncertfile {ours / 'localhost.pem'}\nkeyfile {ours / 'localhost.key'}\n"
+    more += "require_certificate true"
+    files = TlsFiles(ours / "ca.pem", ours / "edge-0001.pem", ours / "edge-0001.key")
+    with LoopbackBroker(tmp_path / "broker", more=more) as broker:
+        address = (BrokerAddress("127.0.0.1", broker.port, tls=True),)
+        with _Line(brokers=address, tls=files) as line:
+            line.wait(Joined)
+        with _Line(brokers=address, tls=replace(files, authority=theirs / "ca.pem")) as line:
+            assert "certificate verify failed" in line.wait(Parted).reason.lower()
+        with _Line(brokers=address, tls=TlsFiles(ours / "ca.pem")) as line:
+            line.wait(Parted)
+
+
+def _authority(folder: Path) -> Path:
+    folder.mkdir()
+    _openssl(
+        folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+        " -keyout ca.key -out ca.pem",
+    )
+    return folder
+
+
+def _certificate(authority: Path, name: str) -> None:
+    (authority / "san").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
+    _openssl(
+        authority,
+        f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr",
+    )
+    _openssl(
+        authority,
+        f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out {name}.pem",
+    )
+
+
+def _openssl(folder: Path, arguments: str) -> None:
+    subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
 
 
 def _hashed(user: str, password: str) -> str:

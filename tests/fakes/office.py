@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agent.clock import SystemClock
 from agent.delivery.payload import Identity
 from agent.delivery.rows import InputKey
 from agent.delivery.store import AlarmStore
@@ -40,7 +39,7 @@ class Office:
         self.acknowledged: list[InputKey] = []
         self.police, self.cloud = ScriptedRoute("police"), ScriptedRoute("cloud")
         identity = Identity("F0012", "edge-0001", ZoneInfo("Asia/Shanghai"), "boot-1")
-        self.store = AlarmStore(path, SystemClock(), lambda opened: self.desk.post(opened))
+        self.store = AlarmStore(path, self.clock, lambda opened: self.desk.post(opened))
         self.desk = Desk(
             SITE, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None
         )
