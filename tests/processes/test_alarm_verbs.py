@@ -60,7 +60,8 @@ def test_a_fact_is_replied_to_and_shown(served: _Served) -> None:
     assert served.ask("status")["conditions"] == []
     events = served.ask("events", limit=5, after_seq=None, kind="ai")["events"]
     assert [event["body"]["data"]["state"] for event in events] == ["triggered", "restored"]
-    assert served.ask("events", limit=5, after_seq=events[0]["seq"], kind="ai")["events"] == events[1:]
+    later = served.ask("events", limit=5, after_seq=events[0]["seq"], kind="ai")["events"]
+    assert [event["id"] for event in later] == [events[1]["id"]]
 
 
 def test_a_sender_gets_rid_of_its_facts(served: _Served) -> None:
