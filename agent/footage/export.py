@@ -6,9 +6,10 @@ Invariants
 3. What is missing in the range is told in the result; in the file the pictures before and after are joined.
 """
 
-import logging
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,9 +21,8 @@ from av.video.stream import VideoStream
 
 from agent.facts import Text
 from agent.footage.files import sync_directory
+from agent.footage.recovery import walk_file
 from agent.footage.timeline import NS, Gap, SegmentRef, Span, ledger, plan_export
-
-log = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
 """Told now and then how much is done, 0 to 1. May raise to cancel."""
@@ -168,19 +168,17 @@ class _Joined:
         self._last_dts = -1
 
     def add(self, segment: SegmentRef, from_ns: int, to_ns: int, done: _Progress) -> None:
-        with av.open(segment.path, "r") as source:
+        if segment.state == "open" and walk_file(Path(segment.path)).keep_bytes == 0:
+            done.part()
+            return
+        with _opened(segment) as file, av.open(file, "r", format="mp4") as source:
             if not source.streams.video:
                 raise av.error.InvalidDataError(0, "no video in it", segment.path)
             stream = source.streams.video[0]
-            try:
-                for number, (packet, at_ns, length_ns) in enumerate(_wanted(source, stream, segment, from_ns, to_ns)):
-                    self._mux(packet, stream, at_ns, length_ns)
-                    if number % _PROGRESS_PACKETS == 0:
-                        done.within((at_ns - segment.start_ns) / max(segment.end_ns - segment.start_ns, 1))
-            except av.error.InvalidDataError:
-                if segment.state != "open":
-                    raise
-                log.debug("%s is being written; its last fragment was not whole", segment.path)
+            for number, (packet, at_ns, length_ns) in enumerate(_wanted(source, stream, segment, from_ns, to_ns)):
+                self._mux(packet, stream, at_ns, length_ns)
+                if number % _PROGRESS_PACKETS == 0:
+                    done.within((at_ns - segment.start_ns) / max(segment.end_ns - segment.start_ns, 1))
         done.part()
 
     def close(self) -> None:
@@ -211,6 +209,46 @@ class _Joined:
         packet.dts, packet.pts = dts, dts + max(shown_after, 0)
         self._container.mux(packet)
         self.frames += 1
+
+
+class _Whole(io.RawIOBase):
+    """What is whole of a file that is being written: up to the end of its last fragment when it was opened."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._file = Path(path).open("rb")  # noqa: SIM115 - closed by close()
+        self._size = walk_file(Path(path)).keep_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _opened(segment: SegmentRef) -> Iterator[str | _Whole]:
+    if segment.state != "open":
+        yield segment.path
+        return
+    with _Whole(segment.path) as file:
+        yield file
 
 
 def _wanted(

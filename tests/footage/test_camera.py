@@ -1,0 +1,156 @@
+"""A camera's connection: what it hands on, what it keeps to itself, and what it does when libav does not answer."""
+
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import av
+import pytest
+
+from agent.clock import SystemClock
+from agent.footage.camera import (
+    MAX_WAITING_BYTES,
+    Address,
+    Arrived,
+    Camera,
+    Ended,
+    Item,
+    Opened,
+    Overflowed,
+    Trouble,
+    _Reader,
+)
+from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
+from tests.fakes.clock import MovedClock
+from tests.fakes.waiting import until
+
+
+def test_user_and_password_are_put_into_the_address_and_nowhere_else(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("p@ss/w:rd#1 \n")
+    address = Address("rtsp://10.0.0.5:554/h264/ch1", "tcp", "admin", secret)
+    parts = urlsplit(address.with_credentials())
+    assert unquote(parts.password or "") == "p@ss/w:rd#1"
+    assert (parts.username, parts.hostname, parts.port, parts.path) == ("admin", "10.0.0.5", 554, "/h264/ch1")
+    assert "p@ss" not in repr(address)
+
+
+def test_without_a_user_the_address_is_as_it_is() -> None:
+    assert Address("rtsp://10.0.0.5/x").with_credentials() == "rtsp://10.0.0.5/x"
+
+
+def taken(camera: Camera, kind: type[Item], timeout_s: float = 10.0) -> list[Item]:
+    """Everything taken until something of this kind came."""
+    found: list[Item] = []
+
+    def seen() -> bool:
+        found.extend(camera.take())
+        return any(isinstance(each, kind) for each in found)
+
+    until(seen, timeout_s, f"{kind.__name__} of the camera")
+    return found
+
+
+def test_packets_of_a_real_stream(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4")
+    server = RtspServer(tmp_path)
+    server.start()
+    camera = Camera("one", Address(server.url("a.mp4")), SystemClock(), 2.0)
+    try:
+        camera.start()
+        items = taken(camera, Arrived)
+        opened, first = items[0], items[1]
+        assert isinstance(opened, Opened)
+        assert isinstance(first, Arrived)
+        assert (opened.codec, opened.width, opened.height) == ("h264", 320, 240)
+        assert first.packet.is_keyframe
+        assert camera.with_stream(opened.connection, lambda stream: stream.type) == "video"
+        assert camera.with_stream(opened.connection + 1, lambda stream: stream.type) is None
+        server.stop()
+        ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
+        assert (ended.trouble, ended.was_open) == (Trouble.SILENT, True)
+        assert camera.with_stream(opened.connection, lambda stream: stream.type) is None
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+        assert camera.join(10)
+
+
+def test_an_error_text_never_holds_the_password(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("Geheim!42")
+    server = ScriptedServer(wrong_password)
+    camera = Camera("one", Address(server.url(), "tcp", "admin", secret), SystemClock(), 1.0)
+    try:
+        camera.start()
+        ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
+        assert ended.trouble is Trouble.REFUSED
+        assert "Geheim" not in repr(ended)
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+
+
+def test_a_password_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    camera = Camera("one", Address("rtsp://127.0.0.1:9/x", "tcp", "admin", tmp_path / "none"), SystemClock(), 1.0)
+    try:
+        camera.start()
+        ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
+        assert ended.trouble is Trouble.REFUSED
+        assert "password file" in ended.detail
+    finally:
+        camera.ask_to_stop()
+
+
+@pytest.fixture
+def quiet() -> Camera:
+    """A camera whose reader was made and not started: the test is the reader."""
+    camera = Camera("one", Address("rtsp://127.0.0.1:9/x"), MovedClock(), 1.0)
+    camera._reader = _Reader(camera, Address("rtsp://127.0.0.1:9/x"), MovedClock(), 1.0, camera._stop)
+    return camera
+
+
+def test_what_nobody_takes_is_bounded_and_told(quiet: Camera) -> None:
+    reader = quiet._reader
+    assert reader is not None
+    data = av.Packet(1 << 20)
+    for _ in range(40):
+        quiet.put(Arrived(data, 0), reader)
+    items = quiet.take()
+    assert sum(isinstance(each, Arrived) for each in items) == MAX_WAITING_BYTES >> 20
+    assert isinstance(items[-1], Overflowed)
+    quiet.put(Arrived(data, 0), reader)
+    assert len(quiet.take()) == 1, "once it is taken, there is room again"
+
+
+def test_a_reader_that_hangs_is_replaced_and_ignored() -> None:
+    clock = MovedClock()
+    server = ScriptedServer(mute)
+    camera = Camera("one", Address(server.url()), clock, 30.0)
+    try:
+        camera.start()
+        until(lambda: server.asked, 5, "the camera was asked")
+        first = camera._reader
+        assert first is not None
+        assert not camera.replace_hung()
+        clock.move(31)
+        assert camera.replace_hung()
+        assert camera._reader is not first
+        first_item = Arrived(av.Packet(10), 0)
+        camera.put(first_item, first)
+        assert first_item not in camera.take()
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+
+
+def test_stopping_never_waits_for_a_camera() -> None:
+    server = ScriptedServer(mute)
+    camera = Camera("one", Address(server.url()), SystemClock(), 5.0)
+    camera.start()
+    until(lambda: server.asked, 5, "the camera was asked")
+    began = time.monotonic()
+    camera.ask_to_stop()
+    assert not camera.join(0.1)
+    assert time.monotonic() - began < 0.5
+    server.stop()

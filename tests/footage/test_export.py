@@ -1,0 +1,164 @@
+"""Exports of real recorded files: they play, they hold what was asked for, and they say what is missing."""
+
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.footage.export import ExportFailed, NoFootage, export_mp4
+from agent.footage.segment import Segment, create_file
+from agent.footage.timeline import NS, Gap, Sane, SegmentRef
+from tests.fakes.camera import make_clip
+
+T0 = 1_790_000_000 * NS
+FRAME_NS = NS // 10
+
+
+def record(source: Path, target: Path, start_ns: int) -> SegmentRef:
+    """One file as the recorder writes it; ten frames a second."""
+    with av.open(source, "r") as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        segment = Segment(target, stream, stream.time_base, {"camera": "c"}, create_file)
+        for packet in container.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                segment.write(packet, Sane(packet.pts, packet.dts))
+        segment.finish()
+        context = stream.codec_context
+        end_ns = start_ns + segment.frames * FRAME_NS
+        return SegmentRef(str(target), start_ns, end_ns, context.name, context.width, context.height)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    made = {"a": folder / "a.mp4", "b": folder / "b.mp4", "small": folder / "small.mp4"}
+    make_clip(made["a"])
+    make_clip(made["b"], b_frames=2)
+    make_clip(made["small"], size=(160, 120))
+    return made
+
+
+@pytest.fixture
+def three(tmp_path: Path, clips: dict[str, Path]) -> list[SegmentRef]:
+    """Three files of four seconds that touch."""
+    return [record(clips["a"], tmp_path / f"{n}.mp4", T0 + n * 4 * NS) for n in range(3)]
+
+
+def seen(path: Path) -> tuple[int, float]:
+    """Frames that decode and length in seconds; times must rise."""
+    with av.open(path, "r") as container:
+        stream = container.streams.video[0]
+        times = [frame.time or 0.0 for frame in container.decode(stream)]
+    assert times == sorted(times)
+    assert len(set(times)) == len(times)
+    return len(times), times[-1] - times[0]
+
+
+def test_a_range_over_three_files(tmp_path: Path, three: list[SegmentRef]) -> None:
+    target = tmp_path / "out.mp4"
+    result = export_mp4(three, T0 + 2_500_000_000, T0 + 9_000_000_000, target)
+    assert (result.from_ns, result.to_ns) == (T0 + 2 * NS, T0 + 9 * NS), "from the key frame before"
+    assert result.gaps == ()
+    assert result.bytes == target.stat().st_size
+    frames, length = seen(target)
+    assert frames == 70
+    assert length == pytest.approx(6.9, abs=0.01)
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+def test_pictures_out_of_order(tmp_path: Path, clips: dict[str, Path]) -> None:
+    segments = [record(clips["b"], tmp_path / f"{n}.mp4", T0 + n * 4 * NS) for n in range(2)]
+    export_mp4(segments, T0, T0 + 8 * NS, tmp_path / "out.mp4")
+    assert seen(tmp_path / "out.mp4")[0] == 80
+
+
+def test_a_gap_is_told_and_joined(tmp_path: Path, three: list[SegmentRef]) -> None:
+    target = tmp_path / "out.mp4"
+    known = [Gap(T0 + 4 * NS, T0 + 8 * NS, "camera_silent")]
+    result = export_mp4([three[0], three[2]], T0 - NS, T0 + 20 * NS, target, known_gaps=known)
+    assert [(gap.from_ns, gap.to_ns, gap.reason) for gap in result.gaps] == [
+        (T0 - NS, T0, "unrecorded"),
+        (T0 + 4 * NS, T0 + 8 * NS, "camera_silent"),
+        (T0 + 12 * NS, T0 + 20 * NS, "unrecorded"),
+    ]
+    frames, length = seen(target)
+    assert frames == 80
+    assert length < 8.1
+
+
+def test_split_at_gaps_when_asked(tmp_path: Path, three: list[SegmentRef]) -> None:
+    result = export_mp4([three[0], three[2]], T0, T0 + 12 * NS, tmp_path / "out.mp4", split_at_gaps=True)
+    assert [each.path.name for each in result.files] == ["out.mp4", "out-2.mp4"]
+    assert [seen(each.path)[0] for each in result.files] == [40, 40]
+
+
+def test_another_picture_size_is_another_file(tmp_path: Path, clips: dict[str, Path]) -> None:
+    segments = [
+        record(clips["a"], tmp_path / "0.mp4", T0),
+        record(clips["small"], tmp_path / "1.mp4", T0 + 4 * NS),
+    ]
+    result = export_mp4(segments, T0, T0 + 8 * NS, tmp_path / "out.mp4")
+    assert [each.frames for each in result.files] == [40, 40]
+    assert [seen(each.path)[0] for each in result.files] == [40, 40]
+
+
+def test_no_footage_is_an_error_of_its_own(tmp_path: Path, three: list[SegmentRef]) -> None:
+    with pytest.raises(NoFootage) as nothing:
+        export_mp4(three, T0 + 60 * NS, T0 + 70 * NS, tmp_path / "out.mp4")
+    assert "no footage" in nothing.value.text.en
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_cancelled_export_leaves_nothing(tmp_path: Path, three: list[SegmentRef]) -> None:
+    class Cancelled(Exception):
+        pass
+
+    def cancel(share: float) -> None:
+        if share > 0.4:
+            raise Cancelled
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(Cancelled):
+        export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4", cancel)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_progress_rises_to_one(tmp_path: Path, three: list[SegmentRef]) -> None:
+    told: list[float] = []
+    export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4", told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_what_is_there_is_not_written_over(tmp_path: Path, three: list[SegmentRef]) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"mine")
+    with pytest.raises(ExportFailed):
+        export_mp4(three, T0, T0 + 12 * NS, target)
+    assert target.read_bytes() == b"mine"
+
+
+def test_a_missing_file_fails_the_export(tmp_path: Path, three: list[SegmentRef]) -> None:
+    Path(three[1].path).unlink()
+    with pytest.raises(ExportFailed):
+        export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.fixture
+def growing(tmp_path: Path, clips: dict[str, Path]) -> SegmentRef:
+    """A file that is being written: its last fragment is not whole."""
+    whole = record(clips["a"], tmp_path / "whole.mp4", T0)
+    data = Path(whole.path).read_bytes()
+    target = tmp_path / "growing.mp4"
+    target.write_bytes(data[: len(data) * 3 // 4])
+    return SegmentRef(str(target), T0, T0 + 4 * NS, "h264", 320, 240, 0, "open")
+
+
+def test_the_file_being_written_gives_what_is_whole(tmp_path: Path, growing: SegmentRef) -> None:
+    result = export_mp4([growing], T0, T0 + 4 * NS, tmp_path / "out.mp4")
+    frames, _ = seen(tmp_path / "out.mp4")
+    assert 10 <= frames < 40
+    assert frames == result.files[0].frames
+    assert result.gaps, "what is not on the disk yet is not claimed"
