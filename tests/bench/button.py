@@ -21,6 +21,7 @@ from typing import Any
 
 from agent.delivery.payload import input_alert_id
 from agent.wire import Refused, WireError, call
+from tests.bench.load import Load
 from tests.bench.row import Row
 from tests.fakes.broker import LoopbackBroker
 from tests.fakes.panel import Panel
@@ -44,12 +45,12 @@ PLATFORM = "police"
 
 
 def rows() -> Iterator[Row]:
-    """The figures of this bench."""
-    yield from measure(PRESSES)
+    """The figures of this bench, while four 1080p cameras are recorded and counted beside the panel."""
+    yield from measure(PRESSES, loaded=True)
 
 
-def measure(presses: int, note: str = "") -> list[Row]:
-    """Press `presses` times and judge. Whatever load there is beside is the caller's."""
+def measure(presses: int, loaded: bool = False) -> list[Row]:
+    """Press `presses` times and judge; `loaded` runs the processes of a facility with four cameras beside it."""
     with tempfile.TemporaryDirectory(prefix="button-") as name:
         folder = Path(name)
         with ExitStack() as running:
@@ -59,10 +60,14 @@ def measure(presses: int, note: str = "") -> list[Row]:
             running.callback(panel.end)
             panel.start(wait=False)
             until(panel.ready, 60, "the panel is ready")
+            load = running.enter_context(Load(panel.folder / "run", folder / "load")) if loaded else None
+            if load is not None:
+                load.begin()
             _press(panel, presses)
+            beside = [] if load is None else list(load.end(panel.pid))
             until(lambda: _quiet(panel), 30, "everything is receipted")
-            idle = panel.status()
-        return _judge(panel, presses, idle, note)
+            status = panel.status()
+        return [*_judge(panel, presses, status, "four 1080p cameras beside it" if loaded else ""), *beside]
 
 
 def _start(running: ExitStack, panel: Panel) -> None:
