@@ -30,6 +30,9 @@ from agent.health import WATCHDOG_S
 PROCESSES: Final = ("alarm", "record", "vision", "web")
 """In the order of starting; the alarm desk first, because the others tell it what they see."""
 
+NICE: Final = {"vision": 10, "web": 5}
+"""Who gives way when the processor is short; the units say the same. The alarm desk and the recorder never do."""
+
 EX_CONFIG: Final = 78
 """sysexits.h: the process could not start because its settings are wrong; a restart would not help."""
 
@@ -199,6 +202,7 @@ class _Supervisor:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = (self._logs / f"{name}.log").open("ab")
         self._running[name] = child.start(command, environment, stderr=log)
+        os.setpriority(os.PRIO_PROCESS, self._running[name].pid, NICE.get(name, 0))
         if log is not None:
             log.close()
         self._children[name] = replace(self._children[name], state="starting", since_s=now_s, beat_s=now_s)
@@ -229,4 +233,3 @@ def _told_of_death(name: str, status: int, delay_s: float) -> Text:
         f"{name} 已退出（状态 {status}），{delay_s:.1f} 秒后重启",
         f"{name} ended (status {status}); restart in {delay_s:.1f} s",
     )
-

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.health import WATCHDOG_S
-from agent.main import EX_CONFIG, PROCESSES, START_S, STOP_S
+from agent.main import EX_CONFIG, NICE, PROCESSES, START_S, STOP_S
 
 UNITS = Path(__file__).parent.parent / "systemd"
 
@@ -58,4 +58,7 @@ def test_the_units_watch_as_the_supervisor_does(name: str) -> None:
     assert float(unit["Service"]["TimeoutStartSec"]) == START_S
     assert float(unit["Service"]["TimeoutStopSec"]) == STOP_S
     assert int(unit["Service"]["RestartPreventExitStatus"]) == EX_CONFIG
+    # Under systemd the alarm desk goes before all else; the supervisor, without root, can only put others behind.
+    expected = -5 if name == "alarm" else NICE.get(name, 0)
+    assert int(unit["Service"].get("Nice", "0")) == expected
     assert unit["Install"]["WantedBy"] == "yunjian.target"

@@ -72,7 +72,8 @@ def zone_alert(
         "cause": cause,
         "room": zone.room_id,
         "cameras": list(zone.cameras),
-        "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "pending" if zone.cameras else "none"},
+        # No clip is cut yet: the footage is retained and can be exported, but nothing will follow by itself.
+        "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "none"},
         "location": {"addr": who.address, "lng": who.longitude, "lat": who.latitude},
         "drill": False,
         "late": late,

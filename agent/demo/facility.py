@@ -123,7 +123,7 @@ def _start_around(
 
 def _start(running: ExitStack, logs: Path, log: str | None, module: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Start one of our own modules; without `log` its lines go to the console."""
-    command = [sys.executable, "-u", "-m", module, *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     if log is None:
         with (logs / "platforms.log").open("ab") as errors:
             process = child.start(command, stderr=errors)

@@ -141,7 +141,10 @@ class DemoPlatform:
         name = data.get("zone", {}).get("name") or event["subject"]
         word = _WORDS.get(event.get("priority", 3), "一般")
         late = "（补报）" if event.get("historical") else ""
-        print(f"[{self._name}] {event['time'][11:23]} {word} {event['type']} {name} {data.get('state', '')}{late}")
+        # One write a line: two platforms share the console.
+        line = f"[{self._name}] {event['time'][11:23]} {word} {event['type']} {name} {data.get('state', '')}{late}\n"
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 def _without_delay(_client: Client, _data: Any, opened: Any) -> None:

@@ -65,7 +65,8 @@ def main(settings_file: Path) -> int:
         desk.dispatch.add(route, platform.role, platform.receipts == "required")
     for bridge in settings.bridges:
         boards[bridge.id] = SerialBoard(bridge.port, report_of(bridge.id, desk, clock))
-    server = Server(settings.paths.runtime / "alarm.sock", alarm_verbs(desk, store, boards, names_of(settings), clock))
+    verbs = alarm_verbs(desk, store, boards, told_of(settings), names_of(settings), clock)
+    server = Server(settings.paths.runtime / "alarm.sock", verbs)
     if not store.start(STORE_OPENS_S):
         log.error("alarm.db is not open; buttons work without it")
     desk.start()
@@ -119,6 +120,12 @@ def site_of(settings: Settings) -> Site:
         processes=tuple(sorted(processes)),
         bridges=tuple(bridge.id for bridge in settings.bridges),
     )
+
+
+def told_of(settings: Settings) -> dict[str, str]:
+    """Who this is, as `status` tells it; the console shows times in this zone."""
+    facility = settings.facility
+    return {"facility": facility.id, "facility_name": facility.name, "time_zone": facility.time_zone}
 
 
 def names_of(settings: Settings) -> dict[str, str]:

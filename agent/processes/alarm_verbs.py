@@ -34,14 +34,15 @@ def alarm_verbs(
     desk: Desk,
     store: AlarmStore,
     boards: Mapping[str, SerialBoard],
+    facility: Mapping[str, str],
     names: Mapping[str, str],
     clock: Clock,
 ) -> dict[str, Verb]:
-    """The verbs of the alarm process."""
+    """The verbs of the alarm process. `facility` is told with the status: who this is, and its time zone."""
     started_ns = clock.wall_ns()
     return {
         "fact": partial(_fact, desk, clock),
-        "status": partial(_status, desk, store, boards, names, clock, started_ns),
+        "status": partial(_status, desk, store, boards, facility, names, clock, started_ns),
         "events": partial(_events, store),
         "incidents": partial(_incidents, desk, store),
         "acknowledge": partial(_person, desk, Happening.ACKNOWLEDGE),
@@ -114,6 +115,7 @@ def _status(
     desk: Desk,
     store: AlarmStore,
     boards: Mapping[str, SerialBoard],
+    facility: Mapping[str, str],
     names: Mapping[str, str],
     clock: Clock,
     started_ns: int,
@@ -125,6 +127,7 @@ def _status(
         reply.done(
             {
                 "process": "alarm",
+                **facility,
                 "pid": os.getpid(),
                 "started_ns": started_ns,
                 "rss_kib": _rss_kib(),

@@ -18,6 +18,8 @@ from agent.wire import FactSender, Refused, Server, call, to_frame
 from tests.fakes.office import SITE, Office, office
 from tests.fakes.waiting import until
 
+IDENTITY = {"facility": "F0012", "facility_name": "测试园", "time_zone": "Asia/Shanghai"}
+
 
 class _Served:
     def __init__(self, made: Office, path: Path) -> None:
@@ -35,7 +37,7 @@ class _Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Served]:
     folder = tmp_path_factory.mktemp("alarm")
     with office(folder / "alarm.db") as made:
-        server = Server(folder / "alarm.sock", alarm_verbs(made.desk, made.store, {}, SITE.names, made.clock))
+        server = Server(folder / "alarm.sock", alarm_verbs(made.desk, made.store, {}, IDENTITY, SITE.names, made.clock))
         server.start()
         yield _Served(made, folder / "alarm.sock")
         server.stop()
@@ -47,6 +49,7 @@ def test_status(served: _Served) -> None:
     assert {platform["id"] for platform in status["platforms"]} == {"police", "cloud"}
     assert status["store"]["ok"] is True
     assert status["process"] == "alarm"
+    assert {key: status[key] for key in IDENTITY} == IDENTITY
 
 
 def test_a_fact_is_replied_to_and_shown(served: _Served) -> None:
