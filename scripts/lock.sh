@@ -8,6 +8,6 @@ lock() {
   uv pip compile -q --no-config --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
     --custom-compile-command "make lock" -o "requirements/$out" "$@"
 }
-lock run.lock --extra demo pyproject.toml
-lock dev.lock --extra demo --extra dev pyproject.toml
+lock run.lock --extra install --extra demo pyproject.toml
+lock dev.lock --extra install --extra demo --extra dev pyproject.toml
 lock models.lock requirements/models.in
