@@ -49,6 +49,14 @@ HUNG_S: Final = 30.0
 
 MAX_HUNG: Final = 3
 
+GATHER_S: Final = 0.08
+"""Once everything that came was read, the reader lets this much gather in the socket before it reads again: one
+wake-up for several frames, instead of one for every 1400 bytes. It delays a packet's arrival time by half of this,
+and holds 13 Mbit/s in the smallest socket buffer (128 KiB)."""
+
+BLOCKED_NS: Final = 1_000_000
+"""A read that took longer than this had to wait for the network: everything that came was read."""
+
 CODECS: Final = frozenset({"h264", "hevc"})
 
 T = TypeVar("T")
@@ -293,14 +301,17 @@ class _Reader:
         with self._guard:
             self._stream = (connection, stream)
         self._camera.put(Opened(connection, codec, context.width, context.height, stream.time_base, nominal), self)
-        put, now = self._camera.put, self._clock.mono_ns
+        put, now, gather = self._camera.put, self._clock.mono_ns, self._address.transport == "tcp"
         try:
             for packet in container.demux(stream):
-                self._turned_ns = now()
+                before, self._turned_ns = self._turned_ns, now()
                 if self._over():
                     break
                 if packet.size:
                     put(Arrived(packet, self._turned_ns), self)
+                if gather and self._turned_ns - before > BLOCKED_NS:
+                    self._clock.wait(self._stop, GATHER_S)
+                    self._turned_ns = now()
         except (OSError, ValueError, av.error.FFmpegError) as error:
             return Ended(Trouble.SILENT, _text(error), True)
         return Ended(Trouble.SILENT, "the camera ended the stream", True)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from agent.clock import Clock, stamp
+from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import index as rows
 from agent.footage.camera import Camera, Trouble
@@ -214,7 +214,7 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            now = stamp(self._clock)
+            now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
             if now.mono_ns >= self._next_check_ns:
                 self._next_check_ns = now.mono_ns + VOLUME_CHECK_NS
                 self._check_volume(now)
@@ -225,7 +225,7 @@ class Recorder:
                 self._store.damaged = None
             self._turn_over()
             self._clock.wait(self._stop, TURN_S)
-        now = stamp(self._clock)
+        now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
         for track in self._tracks:
             self._turn(track, now)
             track.end(GapReason.STOPPED)

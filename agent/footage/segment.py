@@ -13,7 +13,6 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,15 +80,12 @@ class HashedFile:
 class Segment:
     """One file being recorded. Used by the recording thread alone."""
 
-    def __init__(
-        self, path: Path, template: VideoStream, time_base: Fraction, description: dict[str, Any], opener: Opener
-    ) -> None:
+    def __init__(self, path: Path, template: VideoStream, description: dict[str, Any], opener: Opener) -> None:
         """Open `path` for packets like those of `template`. Raises OSError or av.error.FFmpegError."""
         self.path = path
         self.file = HashedFile(path, opener)
         self.frames = 0
         self._first_dts: int | None = None
-        self._time_base = time_base
         try:
             self._container = av.open(
                 self.file,
@@ -116,7 +112,6 @@ class Segment:
         packet.stream = self._stream
         packet.pts = times.pts - self._first_dts
         packet.dts = times.dts - self._first_dts
-        packet.time_base = self._time_base
         self._container.mux(packet)
         self.frames += 1
 

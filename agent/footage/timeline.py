@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 NS: Final = 1_000_000_000
 
@@ -75,8 +75,7 @@ class TimeBase:
         return int(seconds * self.den / self.num)
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """The times of one packet as the camera gave them, in ticks; None where it gave none."""
 
     pts: int | None
@@ -84,8 +83,7 @@ class Raw:
     duration: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sane:
+class Sane(NamedTuple):
     """The times of one packet as the muxer takes them, in ticks."""
 
     pts: int
@@ -188,7 +186,7 @@ def advance(run: RunTime, dts: int, arrival_ns: int) -> RunTime:
     slew = max(-most, min(most, error))
     wall = plain + slew
     off_since = None if abs(error) < FAR_OFF_NS else run.last_ns if run.off_since_ns is None else run.off_since_ns
-    return replace(run, slew_ns=run.slew_ns + slew, last_dts=dts, last_ns=wall, off_since_ns=off_since)
+    return RunTime(run.base, run.anchor_dts, run.anchor_ns, run.slew_ns + slew, dts, wall, off_since)
 
 
 def first_length_ns(camera_uuid: str, segment_ns: int) -> int:

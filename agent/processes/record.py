@@ -172,6 +172,9 @@ class Teller:
 
     def tell(self, faults: list[Fault], turned: bool) -> None:
         """Tell what began, what is over, and from time to time what lasts; a pulse if the work `turned`."""
+        self._turned = self._turned or turned
+        if not faults and not self._active and self._clock.mono_ns() < self._pulse_ns:
+            return
         at = stamp(self._clock)
         now = {(fault.kind, fault.subject): fault for fault in faults}
         for key, (since, fault) in list(self._active.items()):
@@ -187,7 +190,6 @@ class Teller:
             self._active[key] = (since, fault)
             if began or (repeat and self._sender.waiting() < FACTS_WAITING):
                 self._send(Condition(fault.kind, fault.subject, True, since, at, dict(fault.detail)))
-        self._turned = self._turned or turned
         if self._turned and at.mono_ns >= self._pulse_ns:
             self._pulse_ns = at.mono_ns + int(PULSE_EVERY_S * 1e9)
             self._turned = False

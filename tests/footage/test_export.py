@@ -18,8 +18,7 @@ def record(source: Path, target: Path, start_ns: int) -> SegmentRef:
     """One file as the recorder writes it; ten frames a second."""
     with av.open(source, "r") as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
-        segment = Segment(target, stream, stream.time_base, {"camera": "c"}, create_file)
+        segment = Segment(target, stream, {"camera": "c"}, create_file)
         for packet in container.demux(stream):
             if packet.dts is not None and packet.pts is not None:
                 segment.write(packet, Sane(packet.pts, packet.dts))

@@ -22,8 +22,7 @@ from tests.fakes.camera import make_clip
 def write(source: Path, target: Path) -> tuple[Segment, str]:
     with av.open(source, "r") as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
-        segment = Segment(target, stream, stream.time_base, {"camera": "c", "seq": 3}, create_file)
+        segment = Segment(target, stream, {"camera": "c", "seq": 3}, create_file)
         for packet in container.demux(stream):
             if packet.dts is not None and packet.pts is not None:
                 segment.write(packet, Sane(packet.pts, packet.dts))
@@ -86,10 +85,7 @@ def test_a_full_disk_surfaces_as_such_and_closing_is_quiet(tmp_path: Path) -> No
     make_clip(tmp_path / "clip.mp4")
     with av.open(tmp_path / "clip.mp4", "r") as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
-        segment = Segment(
-            tmp_path / "x.mp4", stream, stream.time_base, {}, lambda path: os.open("/dev/full", os.O_WRONLY)
-        )
+        segment = Segment(tmp_path / "x.mp4", stream, {}, lambda path: os.open("/dev/full", os.O_WRONLY))
         packets = [packet for packet in container.demux(stream) if packet.size]
         with pytest.raises(OSError) as refused:
             _write_all(segment, packets)
