@@ -67,10 +67,13 @@ class _Timex(ctypes.Structure):
     )
 
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
 def _kernel_clock_synchronised() -> bool:
     timex = _Timex()
     try:
-        answer = int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)))
+        answer = int(_LIBC.adjtimex(ctypes.byref(timex)))
     except (OSError, AttributeError):
         return False
     return answer >= 0 and not timex.status & _STA_UNSYNC

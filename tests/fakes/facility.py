@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,5 +86,10 @@ class Facility:
 
     def left_running(self) -> str:
         """The processes that still name this facility's folder on their command line."""
-        found = subprocess.run(["pgrep", "-af", str(self.folder)], capture_output=True, text=True, check=False)
-        return found.stdout
+        lines = []
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it ended while we looked
+                command = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.folder) in command:
+                    lines.append(f"{file.parent.name} {command}")
+        return "\n".join(lines)
