@@ -31,12 +31,13 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
-        outlet.setblocking(False)
-        try:
+    try:
+        # Making the socket may fail too, when no file descriptor is left: no reason to end the loop that beats.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+            outlet.setblocking(False)
             outlet.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("service manager not reached: %s", error)
+    except OSError as error:
+        log.warning("service manager not reached: %s", error)
 
 
 class Liveness:

@@ -3,45 +3,57 @@
 One frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, at most `MAX_FRAME_BYTES`.
 A request is `{"v", "id", "verb", "args"}`; its reply `{"v", "id", "ok": true, "result"}` or
 `{"v", "id", "ok": false, "error": {"code", "zh", "en"}}`. Replies may come late and in any order: a fact
-(verb `fact`) is replied to after the commit that made it safe.
+(verb `fact`, fact_sender.py) is replied to after the commit that made it safe.
 
 Invariants
 1. A frame that is too long, no JSON or of another major version ends the connection, never the server.
-2. The sender of facts keeps each fact that can raise an alert until its reply; telemetry may be dropped.
-3. A fact is named by (process, boot, n); a receiver that has seen it replies and does nothing else.
+2. A reply never waits for its reader: a peer that reads no replies is dropped.
 """
 
-import json
 import logging
 import os
+import select
 import socket
 import stat
 import struct
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.clock import Clock
-from agent.facts import Fact, Text, encode, is_telemetry
+from agent.clock import SystemClock
+from agent.fact_sender import FactSender
+from agent.facts import Text
+from agent.frames import MAX_FRAME_BYTES, VERSION, Frames, WireError, to_frame
+from agent.seldom import Seldom
+
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "MOST_CONNECTIONS",
+    "FactSender",
+    "Frames",
+    "Peer",
+    "Refused",
+    "Reply",
+    "Request",
+    "Server",
+    "Verb",
+    "WireError",
+    "call",
+    "to_frame",
+]
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = "1.0"
-"""major.minor: another major is refused, a newer minor is understood."""
+MOST_CONNECTIONS: Final = 64
+"""Peers at once: the four processes, a few consoles, and room. Bounds threads and file descriptors."""
 
-MAX_FRAME_BYTES: Final = 64 * 1024
-"""Longer than any honest frame (ARCHITECTURE, "How processes talk"); bounds what a peer can make us hold."""
+IDLE_S: Final = 60.0
+"""A connection on which nothing was asked for this long is closed: facts come every 5 s, the rest asks once."""
 
-_LENGTH = struct.Struct(">I")
-_MAX_WAITING_FACTS = 4096
-_RETRY_S = 0.5
-
-
-class WireError(Exception):
-    """The other process cannot be reached, or broke the rules of the wire."""
+_AGAIN_S: Final = 0.5
+"""Wait before the next connection is accepted when the system could not give one."""
 
 
 class Refused(Exception):
@@ -85,8 +97,7 @@ class Reply:
 
     def refuse(self, code: str, text: Text) -> None:
         """The request will not be carried out, and why."""
-        error = {"code": code, "zh": text.zh, "en": text.en}
-        self._once({"v": VERSION, "id": self._number, "ok": False, "error": error})
+        self._once(_refusal(self._number, code, text))
 
     def _once(self, frame: dict[str, Any]) -> None:
         if not self._used:
@@ -94,49 +105,63 @@ class Reply:
             self._send(frame)
 
 
+def _refusal(number: int, code: str, text: Text) -> dict[str, Any]:
+    return {"v": VERSION, "id": number, "ok": False, "error": {"code": code, "zh": text.zh, "en": text.en}}
+
+
 Verb = Callable[[Request, Reply], None]
 
 
-def to_frame(message: dict[str, Any]) -> bytes:
-    """The bytes of one message. Raises WireError when it is longer than `MAX_FRAME_BYTES`."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(body) > MAX_FRAME_BYTES:
-        raise WireError(f"a message of {len(body)} bytes is longer than {MAX_FRAME_BYTES}")
-    return _LENGTH.pack(len(body)) + body
+class _Line:
+    """One connection of a server, written to by whoever has a reply.
 
+    Replies come from the desk's and the store's threads, which may wait for nobody. What an honest peer leaves unread
+    (64 replies to facts, or one long answer) fits the kernel's buffer, so a peer whose buffer is full is dropped.
+    """
 
-class Frames:
-    """Eats bytes, gives whole messages. Raises WireError on what cannot be a frame."""
+    def __init__(self, connection: socket.socket, name: str, seldom: Seldom) -> None:
+        self._socket = connection
+        self._name = name
+        self._seldom = seldom
+        self._guard = threading.Lock()
+        self._waiter = select.poll()
+        self._waiter.register(connection, select.POLLIN)
 
-    def __init__(self) -> None:
-        self._held = bytearray()
+    def peer(self) -> Peer:
+        return _peer(self._socket)
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """The messages that these bytes complete, in order."""
-        self._held += data
-        messages: list[dict[str, Any]] = []
-        while len(self._held) >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self._held)
-            if size > MAX_FRAME_BYTES:
-                raise WireError(f"a frame of {size} bytes was announced; the limit is {MAX_FRAME_BYTES}")
-            end = _LENGTH.size + size
-            if len(self._held) < end:
-                break
-            messages.append(_message(bytes(self._held[_LENGTH.size : end])))
-            del self._held[:end]
-        return messages
+    def receive(self) -> bytes:
+        """The next bytes; none when the peer left, was dropped or asks nothing more. Raises OSError."""
+        return self._socket.recv(65536) if self._waiter.poll(IDLE_S * 1000) else b""
 
+    def send(self, message: dict[str, Any]) -> None:
+        """Send now or drop the connection. Never waits and never raises."""
+        try:
+            frame = to_frame(message)
+        except WireError as error:
+            self._seldom.say(logging.ERROR, "unsayable", f"an answer on {self._name} cannot be sent: {error}")
+            frame = to_frame(_refusal(message["id"], "too_long", Text("答复无法发送", f"unsayable: {error}")))
+        with self._guard:
+            try:
+                taken = self._socket.send(frame, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                taken = 0
+            except OSError as error:
+                log.debug("a peer left before its reply: %s", error)
+                return
+            if taken < len(frame):
+                self._seldom.say(logging.WARNING, "unread", f"a peer on {self._name} reads no replies: dropped")
+                _hang_up(self._socket)
 
-def _message(body: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"a frame is no JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise WireError("a frame is no JSON object")
-    if str(message.get("v", "")).partition(".")[0] != VERSION.partition(".")[0]:
-        raise WireError(f"version {message.get('v')!r} is not spoken here; this is {VERSION}")
-    return message
+    def end(self) -> None:
+        """End the connection; its thread then closes it."""
+        with self._guard:
+            _hang_up(self._socket)
+
+    def close(self) -> None:
+        # Under the guard: a reply must not go into a descriptor that was given out anew.
+        with self._guard:
+            self._socket.close()
 
 
 class Server:
@@ -159,9 +184,10 @@ class Server:
         self._allow = allow or _same_user
         self._group = group
         self._listener: socket.socket | None = None
-        self._open: set[socket.socket] = set()
+        self._lines: dict[_Line, threading.Thread] = {}
         self._guard = threading.Lock()
-        self._stopping = False
+        self._stop = threading.Event()
+        self._seldom = Seldom(log, SystemClock())
         self._acceptor = threading.Thread(target=self._accept, name=f"wire-{path.stem}", daemon=True)
 
     def start(self) -> None:
@@ -178,68 +204,92 @@ class Server:
         self._listener = listener
         self._acceptor.start()
 
-    def stop(self) -> None:
-        """Close the socket and every connection."""
-        self._stopping = True
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Close the socket and every connection. Raises RuntimeError when a thread hangs."""
+        self._stop.set()
+        if self._listener is None:
+            return
+        # shutdown wakes accept(); close alone does not.
+        _hang_up(self._listener)
+        self._acceptor.join(timeout_s)
+        self._listener.close()
+        self.path.unlink(missing_ok=True)
         with self._guard:
-            connections = list(self._open)
-        if self._listener is not None:
-            # shutdown wakes accept(); close alone does not.
-            _shut(self._listener)
-            self._acceptor.join(5)
-            self.path.unlink(missing_ok=True)
-        for connection in connections:
-            _shut(connection)
+            lines = dict(self._lines)
+        for line in lines:
+            line.end()
+        threads = [self._acceptor, *lines.values()]
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
+        if any(thread.is_alive() for thread in threads if thread is not threading.current_thread()):
+            raise RuntimeError(f"the server of {self.path.name} did not stop")
 
     def _accept(self) -> None:
         assert self._listener is not None
-        while not self._stopping:
+        while not self._stop.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return  # the listener was closed by stop()
-            with self._guard:
-                self._open.add(connection)
-            threading.Thread(
-                target=self._serve, args=(connection,), name=f"wire-{self.path.stem}-peer", daemon=True
-            ).start()
+            except OSError as error:
+                if self._stop.is_set():
+                    return
+                # No file descriptor or memory is left: that passes, and a deaf socket would not.
+                self._seldom.say(logging.ERROR, "accept", f"{self.path.name} cannot accept: {error}")
+                self._stop.wait(_AGAIN_S)
+                continue
+            self._welcome(connection)
 
-    def _serve(self, connection: socket.socket) -> None:
-        guard = threading.Lock()
+    def _welcome(self, connection: socket.socket) -> None:
+        line = _Line(connection, self.path.name, self._seldom)
+        thread = threading.Thread(target=self._serve, args=(line,), name=f"wire-{self.path.stem}-peer", daemon=True)
+        with self._guard:
+            full = len(self._lines) >= MOST_CONNECTIONS
+            if not full:
+                self._lines[line] = thread
+        reason = f"{MOST_CONNECTIONS} connections are open"
+        if not full:
+            try:
+                thread.start()
+                return
+            except RuntimeError as error:  # no thread is to be had
+                reason = str(error)
+        self._seldom.say(logging.ERROR, "full", f"a connection on {self.path.name} was turned away: {reason}")
+        self._close(line)
 
-        def send(message: dict[str, Any]) -> None:
-            with guard:
-                try:
-                    connection.sendall(to_frame(message))
-                except OSError as error:
-                    log.debug("a peer left before its reply: %s", error)
+    def _close(self, line: _Line) -> None:
+        with self._guard:
+            self._lines.pop(line, None)
+        line.close()
 
+    def _serve(self, line: _Line) -> None:
         frames = Frames()
         try:
-            peer = _peer(connection)
-            while data := connection.recv(65536):
+            peer = line.peer()
+            while data := line.receive():
                 for message in frames.feed(data):
-                    self._answer(message, peer, send)
+                    self._answer(message, peer, line.send)
         except (OSError, WireError) as error:
-            if not self._stopping:
-                log.warning("connection on %s ended: %s", self.path.name, error)
+            if not self._stop.is_set():
+                self._seldom.say(logging.WARNING, "ended", f"connection on {self.path.name} ended: {error}")
         finally:
-            with self._guard:
-                self._open.discard(connection)
-            connection.close()
+            self._close(line)
 
     def _answer(self, message: dict[str, Any], peer: Peer, send: Callable[[dict[str, Any]], None]) -> None:
         number, name, args = message.get("id"), message.get("verb"), message.get("args", {})
         if not isinstance(number, int) or not isinstance(name, str) or not isinstance(args, dict):
             raise WireError("a request needs an id, a verb and args")
-        reply = Reply(send, number)
+        reply, name = Reply(send, number), name[:64]
         verb = self._verbs.get(name)
         if verb is None:
             reply.refuse("unknown_verb", Text(f"不认识的请求：{name}", f"unknown request: {name}"))
         elif not self._allow(peer, name):
             reply.refuse("forbidden", Text(f"用户 {peer.uid} 无权执行 {name}", f"user {peer.uid} may not {name}"))
         else:
-            verb(Request(name, args, peer), reply)
+            try:
+                verb(Request(name, args, peer), reply)
+            except Exception as error:  # noqa: BLE001  # the top of a request: logged, and told to whoever asked
+                self._seldom.say(logging.ERROR, f"failed {name}", f"{name} on {self.path.name} failed", error)
+                reply.refuse("failed", Text(f"内部错误：{error}"[:200], f"an error of this program: {error}"[:200]))
 
 
 def call(path: Path, verb: str, args: dict[str, Any] | None = None, timeout_s: float = 5.0) -> dict[str, Any]:
@@ -271,115 +321,11 @@ def _result(message: dict[str, Any]) -> dict[str, Any]:
     raise Refused(str(error.get("code")), Text(str(error.get("zh")), str(error.get("en"))))
 
 
-class FactSender:
-    """Carries the facts of one process to the alarm desk, through restarts of either.
-
-    A fact that can raise an alert stays here until the desk has committed it; telemetry waits in a short
-    queue whose oldest is dropped.
-    """
-
-    def __init__(self, path: Path, process: str, boot: str, clock: Clock, telemetry_places: int = 64) -> None:
-        """Send to the socket at `path` as (`process`, `boot`); `boot` is unique to each start of a process."""
-        self._path = path
-        self._process = process
-        self._boot = boot
-        self._clock = clock
-        self._facts: deque[tuple[int, Fact]] = deque()
-        self._telemetry: deque[tuple[int, Fact]] = deque(maxlen=telemetry_places)
-        self._n = 0
-        self._guard = threading.Lock()
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="facts-out", daemon=True)
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Try for a moment to bring out what waits, then stop. Raises RuntimeError when the thread hangs."""
-        self._stop.set()
-        self._wake.set()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise RuntimeError("the fact sender did not stop")
-
-    def send(self, fact: Fact) -> None:
-        """Take a fact along. Never waits.
-
-        Raises OverflowError when `_MAX_WAITING_FACTS` facts that can raise an alert wait: the process is then
-        to stop, and its watchdog tells.
-        """
-        with self._guard:
-            self._n += 1
-            if is_telemetry(fact):
-                self._telemetry.append((self._n, fact))
-            elif len(self._facts) >= _MAX_WAITING_FACTS:
-                raise OverflowError(f"{_MAX_WAITING_FACTS} facts wait for the alarm desk")
-            else:
-                self._facts.append((self._n, fact))
-        self._wake.set()
-
-    def waiting(self) -> int:
-        """How many facts have not been acknowledged."""
-        with self._guard:
-            return len(self._facts) + len(self._telemetry)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                    connection.settimeout(5)
-                    connection.connect(str(self._path))
-                    self._carry(connection)
-            except (OSError, WireError) as error:
-                log.debug("alarm desk not reached: %s", error)
-            if self._stop.is_set():
-                return
-            self._clock.wait(self._stop, _RETRY_S)
-
-    def _carry(self, connection: socket.socket) -> None:
-        frames = Frames()
-        while True:
-            with self._guard:
-                batch = [*list(self._facts)[:32], *list(self._telemetry)[:32]]
-            if not batch:
-                if self._stop.is_set():
-                    return
-                self._clock.wait(self._wake, 1.0)
-                self._wake.clear()
-                continue
-            for n, fact in batch:
-                args = {"process": self._process, "boot": self._boot, "n": n, "fact": encode(fact)}
-                connection.sendall(to_frame({"v": VERSION, "id": n, "verb": "fact", "args": args}))
-            waiting = {n for n, _ in batch}
-            while waiting:
-                data = connection.recv(65536)
-                if not data:
-                    raise WireError("the alarm desk closed the connection")
-                for message in frames.feed(data):
-                    number = message.get("id")
-                    if message.get("ok") is not True:
-                        # The desk will never take it: keeping it would hold up everything behind it.
-                        log.error("the alarm desk refused fact %s: %s", number, message.get("error"))
-                    waiting.discard(number if isinstance(number, int) else -1)
-                    self._forget(number)
-
-    def _forget(self, number: Any) -> None:
-        with self._guard:
-            for queue in (self._facts, self._telemetry):
-                for entry in queue:
-                    if entry[0] == number:
-                        queue.remove(entry)
-                        break
-
-
-def _shut(connection: socket.socket) -> None:
+def _hang_up(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         log.debug("socket was closed already")
-    connection.close()
 
 
 def _peer(connection: socket.socket) -> Peer:
