@@ -283,8 +283,13 @@ def _volume_create(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _run(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.main import run
+    from datetime import UTC, datetime, tzinfo
+    from zoneinfo import ZoneInfo
 
+    from agent.main import run
+    from agent.settings.models import Facility
+
+    zone: tzinfo = ZoneInfo(Facility.model_fields["time_zone"].default)
     if options.demo is None:
         from agent.settings.load import load
         from agent.settings.mistakes import SettingsError
@@ -293,11 +298,12 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
             settings = load(options.config)
         except SettingsError as error:
             return _wrong_settings(error, screen)
+        zone = ZoneInfo(settings.facility.time_zone)
         if not (options.lang or os.environ.get("YUNJIAN_LANG")):
             screen = Screen(settings.language)
 
     def say(text: Text) -> None:
-        screen.line(time.strftime("%H:%M:%S ") + screen.say(text))
+        screen.line(f"{datetime.now(UTC).astimezone(zone):%H:%M:%S} {screen.say(text)}")
         screen.flush()
 
     if options.demo is None:
@@ -312,7 +318,7 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
         screen.flush()
 
     try:
-        return run_demo(options.demo, options.seconds, run_in, screen.language, say_plain, options.broker)
+        return run_demo(options.demo, options.seconds, run_in, screen.language, say_plain, say, options.broker)
     except DemoFailed as error:
         screen.problem(error.text)
         return WRONG

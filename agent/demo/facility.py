@@ -17,7 +17,7 @@ from string import Template
 from typing import Final
 
 from agent import child
-from agent.demo.broker import Broker, accepts, free_port, start_broker
+from agent.demo.broker import Broker, BrokerFailed, accepts, free_port, start_broker
 from agent.demo.console import Console
 from agent.facts import Text
 from agent.footage.files import create_volume
@@ -52,11 +52,13 @@ def run_demo(
     run: Callable[[Path, float | None, Path], int],
     language: str,
     say: Callable[[Text], None],
+    timed: Callable[[Text], None],
     broker: str | None = None,
 ) -> int:
     """Run the facility in `folder` until Ctrl-C or for `seconds`; the exit status of `run`.
 
-    `run(settings_file, seconds, logs)` runs the four processes. `broker` is the address of a broker of the user's own.
+    `run(settings_file, seconds, logs)` runs the four processes. `say` prints one line, `timed` one with the time of
+    day before it. `broker` is the address of a broker of the user's own.
     Raises DemoFailed.
     """
     folder = folder.resolve()
@@ -65,15 +67,21 @@ def run_demo(
         each.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
         running.enter_context(_alone(folder))
-        around = _start_around(running, folder, runtime, logs, language, broker)
+        try:
+            around = _start_around(running, folder, runtime, logs, language, broker)
+        except BrokerFailed as error:
+            raise DemoFailed(Text(f"演示用的 broker 未能启动：{error}", str(error))) from error
         if not (folder / "footage" / "VOLUME.json").exists():
             create_volume(folder / "footage", FACILITY_ID)
         for line in _what_runs_where(folder, around):
             say(line)
-        console = Console(runtime, language, say)
+        console = Console(runtime, timed)
         console.start()
         running.callback(console.stop)
-        return run(around.settings_file, seconds, logs)
+        status = run(around.settings_file, seconds, logs)
+    if status == 0:
+        say(Text(f"演示已停止；录像和记录留在 {folder}", f"stopped; footage and records are kept in {folder}"))
+    return status
 
 
 def _start_around(
@@ -91,7 +99,7 @@ def _start_around(
     for name, route, prefix in (("police", police, prefixes[0]), ("cloud", cloud, prefixes[1])):
         _start(
             running, logs, None, "agent.demo.platform", "--broker", route.url, "--platform", name, "--prefix", prefix,
-            "--db", str(folder / f"platform-{name}.db"),
+            "--db", str(folder / f"platform-{name}.db"), "--lang", language,
         )  # fmt: skip
     port = free_port()
     with (logs / "cameras.log").open("ab") as output:

@@ -12,10 +12,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import sqlite_utils
@@ -24,20 +24,42 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.facts import Text
+
 log = logging.getLogger(__name__)
 
-_WORDS = {1: "紧急", 2: "重要", 3: "一般"}
+_NAMES: Final = {"police": Text("公安平台", "police"), "cloud": Text("智慧托育云", "smart cloud")}
+_PRIORITIES: Final = {1: Text("紧急", "urgent"), 2: Text("重要", "important"), 3: Text("一般", "note")}
+_KINDS: Final = {
+    "alarm.panic": Text("一键报警", "panic button"),
+    "alarm.tamper": Text("防拆", "tamper"),
+    "alarm.environment": Text("环境报警", "environment"),
+    "alarm.door": Text("门", "door"),
+    "ai.over_capacity": Text("超员", "over capacity"),
+    "fault.zone": Text("防区线路", "line of a zone"),
+}
+"""The rest of what an agent tells is read off its message: the vocabulary is open to a platform."""
+
+_STATES: Final = {
+    "triggered": Text("触发", "triggered"),
+    "restored": Text("恢复", "restored"),
+    "opened": Text("打开", "opened"),
+    "closed": Text("关闭", "closed"),
+    "acknowledged": Text("已确认", "acknowledged"),
+    "reset": Text("已复位", "reset"),
+}
 
 
 class DemoPlatform:
     """One consumer of alerts. Its thread `platform-<name>` owns the database."""
 
-    def __init__(self, broker: str, name: str, prefix: str, db_file: Path, quiet: bool) -> None:
-        """`broker` is mqtt://host:port. `quiet`: alerts are not printed."""
+    def __init__(self, broker: str, name: str, prefix: str, db_file: Path, quiet: bool, language: str = "zh") -> None:
+        """`broker` is mqtt://host:port. `quiet`: alerts are not printed. `language`: `zh` or `en`."""
         self._name = name
         self._prefix = prefix
         self._db_file = db_file
         self._quiet = quiet
+        self._language = language
         parts = urlsplit(broker)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 1883
         self._messages: queue.SimpleQueue[tuple[str, bytes, int, int] | None] = queue.SimpleQueue()
@@ -125,26 +147,48 @@ class DemoPlatform:
             db.execute("UPDATE events SET times = times + 1 WHERE source = ? AND id = ?", [source, event_id])
         else:
             number = db.table("events").insert(row).last_rowid
-            if not self._quiet:
-                self._show(event)
+        case_no = f"{self._name.upper()}-{number:06d}"
+        if not known and not self._quiet:
+            self._show(event, case_no)
         receipt = {
             "id": event_id,
             "status": "duplicate" if known else "accepted",
-            "case_no": f"{self._name.upper()}-{number:06d}",
+            "case_no": case_no,
             "platform": self._name,
             "received_at": datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
         }
         return topic.rsplit("/evt/", 1)[0] + "/down/receipt", receipt
 
-    def _show(self, event: dict[str, Any]) -> None:
-        data = event.get("data", {})
-        name = data.get("zone", {}).get("name") or event["subject"]
-        word = _WORDS.get(event.get("priority", 3), "一般")
-        late = "（补报）" if event.get("historical") else ""
+    def _show(self, event: dict[str, Any], case_no: str) -> None:
         # One write a line: two platforms share the console.
-        line = f"[{self._name}] {event['time'][11:23]} {word} {event['type']} {name} {data.get('state', '')}{late}\n"
-        sys.stdout.write(line)
+        sys.stdout.write(alert_line(event, self._name, case_no).in_language(self._language) + "\n")
         sys.stdout.flush()
+
+
+def alert_line(event: Mapping[str, Any], platform: str, case_no: str) -> Text:
+    """One line for people about an alert that came: `04:47:28 公安平台收到：紧急 一键报警 触发 托大一班 POLICE-000002`.
+
+    PURE. A field of another type than agreed is shown as it came.
+    """
+    given = event.get("data")
+    data: Mapping[str, Any] = given if isinstance(given, dict) else {}
+    zone = data.get("zone")
+    where = str((zone.get("name") if isinstance(zone, dict) else "") or event.get("subject", ""))
+    kind = str(event.get("type", "")).removeprefix("cn.tyj.").removesuffix(".v1")
+    state, priority = str(data.get("state", "")), event.get("priority")
+    plain = kind.partition(".")[2].replace("_", " ") or kind
+    words = (
+        _PRIORITIES.get(priority, _PRIORITIES[3]) if isinstance(priority, int) else _PRIORITIES[3],
+        _KINDS.get(kind, Text(plain, plain)),
+        _STATES.get(state, Text(state, state)),
+    )
+    late = Text("（补报）", " (late)") if event.get("historical") else Text("", "")
+    name = _NAMES.get(platform, Text(platform, platform))
+    at = str(event.get("time", ""))[11:19]
+    return Text(
+        f"{at} {name.zh}收到：{' '.join(each.zh for each in words if each.zh)} {where} {case_no}{late.zh}",
+        f"{at} {name.en} got: {' '.join(each.en for each in words if each.en)} {where} {case_no}{late.en}",
+    )
 
 
 def _without_delay(_client: Client, _data: Any, opened: Any) -> None:
@@ -171,9 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--prefix", default="tyj/v1", help="topic prefix")
     parser.add_argument("--db", type=Path, required=True, help="SQLite file of what came")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
+    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the lines (zh)")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    platform = DemoPlatform(given.broker, given.platform, given.prefix, given.db, given.quiet)
+    platform = DemoPlatform(given.broker, given.platform, given.prefix, given.db, given.quiet, given.lang)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
