@@ -1,50 +1,98 @@
-"""Four 1080p cameras recorded, counted and served beside a panel: the load under which figures are taken.
+"""Four 1080p cameras recorded, counted and served: the load under which figures are taken.
 
-The processes `record`, `vision` and `web` are those of the product, started like an installation starts them, in the
-runtime directory of the panel that is measured: their facts go to its alarm desk. What a camera should have sent is
-its frame rate times the time on the clock; what arrived is counted in the files, by PyAV, after the recorder ended.
+The processes `record`, `vision` and `web` are those of the product, started like an installation starts them, in a
+runtime directory where an alarm desk listens: their facts go to it. What a camera should have sent is its frame rate
+times the time on the clock; what arrived is counted in the files, by PyAV, after the recorder ended.
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 import av
+import numpy as np
 
 from agent.footage.files import camera_uuid, create_volume, parse_name
 from agent.wire import Refused, WireError, call
-from tests.bench.recorder import CAMERAS, CLIP, FPS, make_clip
-from tests.bench.row import Row
 from tests.fakes.camera import RtspServer
 from tests.fakes.recording import cpu_s
 from tests.fakes.waiting import until
 
-MEMORY_MB = 400.0
-"""What the four processes may hold together with four cameras."""
-
-FIRST_BYTE_S = 10.0
-STATUS_S = 0.3
+CAMERAS = 4
+FPS = 25
+CLIP = Path(__file__).parent.parent.parent / "build" / "bench" / "1080p25.mp4"
+MEDIA = Path(__file__).parent.parent.parent / "agent" / "demo" / "media"
+SUBS = ("room-a-sub.mp4", "room-b-sub.mp4")
 NAMES = ("record", "vision", "web")
 FACILITY = "F0012"
-SUBS = ("room-a-sub.mp4", "room-b-sub.mp4")
-MEDIA = Path(__file__).parent.parent.parent / "agent" / "demo" / "media"
+
+LEAST_RECEIVED = 0.99
+"""With less of what the cameras sent, a figure is void: the load was not what it says."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in one window. `received` counts packets per camera; `cpu_s` and `resident_mb` are per process."""
+
+    window_s: float
+    received: dict[str, int]
+    idle_percent: float
+    cpu_s: dict[str, float]
+    resident_mb: dict[str, float]
+
+    @property
+    def expected(self) -> float:
+        """The packets that each camera sent in the window."""
+        return self.window_s * FPS
+
+    @property
+    def whole(self) -> bool:
+        """Whether every camera's packets arrived."""
+        return min(self.received.values()) >= LEAST_RECEIVED * self.expected
+
+    @property
+    def note(self) -> str:
+        """Packets per camera and idle processor time, as every row prints them."""
+        each = " ".join(f"{camera} {count}/{self.expected:.0f}" for camera, count in self.received.items())
+        return f"{'' if self.whole else 'VOID: '}packets {each}; CPU idle {self.idle_percent:.0f} %"
+
+
+def make_clip(path: Path, seconds: int = 20) -> None:
+    """1080p25 H.264 at about 4 Mbit/s with a key frame every two seconds; made once."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(".part.mp4")
+    noise = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8)
+    noise = np.kron(noise[::8, ::8], np.ones((8, 8, 1), np.uint8))
+    with av.open(staged, "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 1920, 1080, "yuv420p", 4_000_000
+        stream.options = {
+            "preset": "veryfast", "g": str(2 * FPS), "bf": "0", "sc_threshold": "0",
+            "maxrate": "4M", "bufsize": "4M", "nal-hrd": "cbr",
+        }  # fmt: skip
+        for number in range(FPS * seconds):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, number * 16, axis=1), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    staged.rename(path)
 
 
 class Load:
-    """The load beside a panel whose sockets lie in `runtime`; everything of its own goes to `folder`."""
+    """The load; its sockets lie in `runtime`, where alarm.sock is; everything else of its own goes to `folder`."""
 
     def __init__(self, runtime: Path, folder: Path) -> None:
         self._runtime = runtime
         self._folder = folder
         self._running = ExitStack()
         self._pids: dict[str, int] = {}
-        self._first_byte_s = 0.0
         self._before: _Look | None = None
-        self._after: _Look | None = None
-        self._begun_wall_ns = 0
 
     def __enter__(self) -> "Load":
         make_clip(CLIP)
@@ -54,14 +102,10 @@ class Load:
             server.start()
             self._running.callback(server.stop)
         settings = self._folder / "facility.yaml"
-        settings.write_text(self._settings(mains, subs), encoding="utf-8")
+        settings.write_text(settings_text(self._runtime, mains, subs), encoding="utf-8")
         create_volume(self._folder / "footage", FACILITY)
-        began = time.monotonic()
-        self._begun_wall_ns = time.time_ns()
         for name in NAMES:
             self._start(name, settings)
-        until(lambda: any(path.stat().st_size for path in self._files()), 30, "the first byte is recorded")
-        self._first_byte_s = time.monotonic() - began
         until(lambda: self._works(), 60, "four cameras are recorded and counted")
         return self
 
@@ -72,51 +116,23 @@ class Load:
         """The window of the figures begins."""
         self._before = _Look(self._pids)
 
-    def end(self, alarm_pid: int) -> Iterator[Row]:
-        """The window is over: stop everything and judge. `alarm_pid` is the panel's alarm process."""
-        self._after = _Look(self._pids)
-        memory = {"alarm": _resident_mb(alarm_pid)} | {name: _resident_mb(pid) for name, pid in self._pids.items()}
-        status_s = _status_s(self._runtime)
-        window = (self._before or self._after, self._after)
+    def end(self) -> Seen:
+        """The window is over: stop everything and count."""
+        before, after = self._before, _Look(self._pids)
+        assert before is not None, "begin() comes first"
+        resident_mb = {name: resident(pid) for name, pid in self._pids.items()}
         self._running.close()
-        yield from self._judge(window[0], window[1], memory, status_s)
-
-    def _judge(self, before: "_Look", after: "_Look", memory: dict[str, float], status_s: list[float]) -> Iterator[Row]:
-        expected = (after.at - before.at) * FPS
+        volume = self._folder / "footage"
         received = {
-            camera: _packets(self._folder / "footage" / camera_uuid(FACILITY, camera), before.wall_ns, after.wall_ns)
+            camera: _packets(volume / camera_uuid(FACILITY, camera), before.wall_ns, after.wall_ns)
             for camera in _cameras()
         }
-        least = min(received.values()) / expected
-        idle = 100 * (after.idle - before.idle) / max(after.ticks - before.ticks, 1)
-        each = " ".join(f"{camera} {count}/{expected:.0f}" for camera, count in received.items())
-        void = "" if least >= 0.99 else "VOID: "
-        note = f"{void}in the files {each}; CPU idle {idle:.0f} %"
-        yield Row("load: packets received, worst camera", 100 * least, "%", 99.0, least >= 0.99, note)
-        seconds = after.at - before.at
-        for name in NAMES:
-            share = 100 * (after.cpu_s[name] - before.cpu_s[name]) / seconds
-            yield Row(f"load: CPU of {name}", share, "% core", None, None, note if name == "record" else "")
-        for name, megabytes in memory.items():
-            yield Row(f"resident memory of {name}", megabytes, "MB")
-        total = sum(memory.values())
-        yield Row("resident memory of the four processes", total, "MB", MEMORY_MB, total <= MEMORY_MB, "four cameras")
-        first = self._first_byte_s
-        yield Row("load: process start to first recorded byte", first, "s", FIRST_BYTE_S, first < FIRST_BYTE_S)
-        middle, worst = sorted(status_s)[len(status_s) // 2], max(status_s)
-        yield Row("yunjian status under load, median", middle, "s", STATUS_S, middle < STATUS_S, f"max {worst:.3f} s")
-
-    def _settings(self, mains: RtspServer, subs: RtspServer) -> str:
-        cameras = "\n".join(
-            f'  - {{id: {camera}, name: 摄像机, room: R{number % 2}, main: "{mains.url(CLIP.name)}",'
-            f' sub: "{subs.url(SUBS[number % 2])}"}}'
-            for number, camera in enumerate(_cameras())
-        )
-        return (
-            f"facility: {{id: {FACILITY}, name: 测试园}}\n"
-            f'paths: {{data: data, runtime: "{self._runtime}"}}\n'
-            "rooms: [{id: R0, name: 甲, capacity: 20}, {id: R1, name: 乙, capacity: 20}]\n"
-            f"cameras:\n{cameras}\nfootage: {{volume: footage}}\nweb: {{port: 0}}\n"
+        return Seen(
+            after.at - before.at,
+            received,
+            100 * (after.idle - before.idle) / max(after.ticks - before.ticks, 1),
+            {name: after.cpu_s[name] - before.cpu_s[name] for name in NAMES},
+            resident_mb,
         )
 
     def _start(self, name: str, settings: Path) -> None:
@@ -127,9 +143,6 @@ class Load:
         self._running.callback(process.wait, 30)
         self._running.callback(process.terminate)
 
-    def _files(self) -> list[Path]:
-        return list((self._folder / "footage").rglob("*.mp4"))
-
     def _works(self) -> bool:
         try:
             record = call(self._runtime / "record.sock", "status", timeout_s=2)
@@ -139,6 +152,21 @@ class Load:
         return all(each["state"] == "recording" for each in record["cameras"]) and all(
             each["looks"] > 5 for each in vision["cameras"]
         )
+
+
+def settings_text(runtime: Path, mains: RtspServer, subs: RtspServer) -> str:
+    """The settings of a facility with four cameras, whose sockets lie in `runtime`."""
+    cameras = "\n".join(
+        f'  - {{id: {camera}, name: 摄像机, room: R{number % 2}, main: "{mains.url(CLIP.name)}",'
+        f' sub: "{subs.url(SUBS[number % 2])}"}}'
+        for number, camera in enumerate(_cameras())
+    )
+    return (
+        f"facility: {{id: {FACILITY}, name: 测试园}}\n"
+        f'paths: {{data: data, runtime: "{runtime}"}}\n'
+        "rooms: [{id: R0, name: 甲, capacity: 20}, {id: R1, name: 乙, capacity: 20}]\n"
+        f"cameras:\n{cameras}\nfootage: {{volume: footage}}\nweb: {{port: 0}}\n"
+    )
 
 
 class _Look:
@@ -173,18 +201,9 @@ def _packets(folder: Path, from_ns: int, to_ns: int) -> int:
     return count
 
 
-def _resident_mb(pid: int) -> float:
+def resident(pid: int) -> float:
+    """The resident memory of a process in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def _status_s(runtime: Path) -> list[float]:
-    taken = []
-    for _ in range(15):
-        began = time.monotonic()
-        command = [sys.executable, "-m", "agent", "--runtime", str(runtime), "status"]
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        taken.append(time.monotonic() - began)
-    return taken
