@@ -57,6 +57,11 @@ and holds 13 Mbit/s in the smallest socket buffer (128 KiB)."""
 BLOCKED_NS: Final = 1_000_000
 """A read that took longer than this had to wait for the network: everything that came was read."""
 
+LEAST_RATE: Final = 1.0
+MOST_RATE: Final = 240.0
+"""Frames a second, whatever the camera's description says: the end of a run is one frame after its last packet,
+and one that claims a frame in 1000 s would have footage where there is none."""
+
 CODECS: Final = frozenset({"h264", "hevc"})
 
 T = TypeVar("T")
@@ -296,7 +301,7 @@ class _Reader:
             return Ended(Trouble.SILENT, "no key frame in time", False)
         connection = self._camera.next_connection()
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        nominal = max(1, int(1 / (rate * stream.time_base)))
+        nominal = max(1, int(1 / (min(max(rate, LEAST_RATE), MOST_RATE) * stream.time_base)))
         context = stream.codec_context
         with self._guard:
             self._stream = (connection, stream)

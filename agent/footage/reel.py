@@ -25,7 +25,7 @@ from agent.footage.index import Index, SegmentRow
 from agent.footage.recovery import cut_file, hash_file, walk_file
 from agent.footage.segment import Opener, Segment, create_file
 from agent.footage.sync import SyncThread
-from agent.footage.timeline import NS, GapReason, Sane, first_length_ns
+from agent.footage.timeline import FAR_OFF_NS, NS, GapReason, Sane, first_length_ns
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,8 @@ class Reel:
     def gap(self, reason: GapReason, detail: str) -> None:
         """There is no footage from its end on, for this reason; a gap that lasts already takes it."""
         now_ns = self._store.clock.wall_ns()
-        begin = now_ns if self.end_ns is None else self.end_ns
+        # An end that lies far in the future was written before the clock was set back.
+        begin = now_ns if self.end_ns is None or self.end_ns - now_ns > FAR_OFF_NS else self.end_ns
         self._store.index.submit(*rows.mark_gap(self._plan.uuid, begin, now_ns, reason, detail))
 
     def end_gap(self, at_ns: int) -> None:

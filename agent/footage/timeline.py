@@ -102,20 +102,21 @@ def head_settled(held: Sequence[Raw]) -> bool:
     return any(raw.dts is not None for raw in held)
 
 
-def sane_head(held: Sequence[Raw], nominal: int) -> list[Sane]:
+def sane_head(held: Sequence[Raw], nominal: int, base: TimeBase) -> list[Sane]:
     """Times for the first packets of a connection.
 
     The first key frame often has no times at all, with B-frames the next ones have no decoding time either:
-    they are counted back from the first packet that has one, `nominal` ticks a frame. Without any decoding
-    time, presentation times are taken instead, or zero.
+    they are counted back from the first packet that has one, `nominal` ticks a frame. So are packets before a
+    jump: many cameras set their time with their first report, and that is no hour of footage. Without any
+    decoding time, presentation times are taken instead, or zero.
     """
-    known = next((place for place, raw in enumerate(held) if raw.dts is not None), None)
+    jumped = _after_jumps(held, nominal, base)
+    known = next((place for place, raw in enumerate(held) if place >= jumped and raw.dts is not None), None)
     if known is None:
-        base = next((raw.pts for raw in held if raw.pts is not None), 0)
-        known_dts, known = base, 0
+        known_dts, known = next((raw.pts for raw in held if raw.pts is not None), 0), 0
     else:
         known_dts = held[known].dts or 0
-    shown = [raw.pts for raw in held if raw.pts is not None]
+    shown = [raw.pts for raw in held[jumped:] if raw.pts is not None]
     times: list[Sane] = []
     last: int | None = None
     for place, raw in enumerate(held):
@@ -123,25 +124,36 @@ def sane_head(held: Sequence[Raw], nominal: int) -> list[Sane]:
         if last is not None and dts <= last:
             dts = last + 1
         pts = raw.pts
-        if pts is None:
+        if place < jumped:
+            pts = dts if pts is None or raw.dts is None else dts + pts - raw.dts
+        elif pts is None:
             pts = min(shown) - nominal if place == 0 and shown else dts
         times.append(Sane(max(pts, dts), dts))
         last = dts
     return times
 
 
+def _after_jumps(held: Sequence[Raw], nominal: int, base: TimeBase) -> int:
+    """The place from which on decoding times jump no more."""
+    timed = [(place, raw.dts) for place, raw in enumerate(held) if raw.dts is not None]
+    jumps = [place for (_, before), (place, dts) in pairwise(timed) if _jump(before, dts, nominal, base)]
+    return jumps[-1] if jumps else 0
+
+
+def _jump(last_dts: int, dts: int, nominal: int, base: TimeBase) -> Jump | None:
+    if last_dts - dts > base.ticks(BACK_S):
+        return Jump.BACK
+    return Jump.FORWARD if dts - last_dts > max(base.ticks(FORWARD_S), 4 * nominal) else None
+
+
 def sane_next(last_dts: int, raw: Raw, nominal: int, base: TimeBase) -> Sane | Jump:
     """Times for the packet after one decoded at `last_dts`: bumped, synthesised, or a jump."""
     if raw.dts is None:
         dts = last_dts + nominal
-    elif raw.dts <= last_dts:
-        if last_dts - raw.dts > base.ticks(BACK_S):
-            return Jump.BACK
-        dts = last_dts + 1
+    elif (jump := _jump(last_dts, raw.dts, nominal, base)) is not None:
+        return jump
     else:
-        if raw.dts - last_dts > max(base.ticks(FORWARD_S), 4 * nominal):
-            return Jump.FORWARD
-        dts = raw.dts
+        dts = max(raw.dts, last_dts + 1)
     return Sane(dts if raw.pts is None else max(raw.pts, dts), dts)
 
 
@@ -168,11 +180,12 @@ def begin_run(base: TimeBase, arrivals: Sequence[tuple[int, int]], not_before_ns
 
     A packet can come late, never early, so the packet with the least delay sets the anchor: what the
     connection had stored up before it was read does not shift the footage. `not_before_ns` is the end of the
-    footage before it, which the run may not overlap.
+    footage before it, which the run may not overlap, unless by so much that one of the two is wrong: the clock was
+    set back in between, and now is now.
     """
     first_dts = arrivals[0][0]
     anchor = min(arrival - base.ns(dts - first_dts) for dts, arrival in arrivals)
-    if not_before_ns is not None:
+    if not_before_ns is not None and not_before_ns - anchor <= FAR_OFF_NS:
         anchor = max(anchor, not_before_ns)
     return RunTime(base, first_dts, anchor, 0, first_dts, anchor)
 

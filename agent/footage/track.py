@@ -3,7 +3,7 @@
 Used by the recording thread alone; what other threads may read is said there.
 
 Invariants
-1. A segment begins with a key frame; a run never overlaps the footage before it, unless the clock was set back.
+1. A segment begins with a key frame; a run overlaps the footage before it only when the clock was set back.
 2. While a run is under way a file is open; whatever ends the run ends the file, with a gap and its reason.
 3. Nothing that a camera or a disk does ends the recording thread.
 """
@@ -208,7 +208,7 @@ class Track:
         if opened is None or self._store.volume is None:
             return
         base = TimeBase(opened.time_base.numerator, opened.time_base.denominator)
-        times = sane_head([each.raw for each in held], opened.nominal_ticks)
+        times = sane_head([each.raw for each in held], opened.nominal_ticks, base)
         arrivals = [(each.dts, one.mono_ns + self._offset_ns) for each, one in zip(times, held, strict=True)]
         not_before = None if self._clock_jumped else self._reel.end_ns
         self._clock_jumped = False

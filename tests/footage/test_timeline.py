@@ -37,12 +37,12 @@ T0 = 1_790_000_000 * NS
 
 def test_first_key_frame_without_times() -> None:
     held = [Raw(None, None, FRAME), Raw(0, 0, FRAME), Raw(FRAME, FRAME, FRAME)]
-    assert sane_head(held, FRAME) == [Sane(-FRAME, -FRAME), Sane(0, 0), Sane(FRAME, FRAME)]
+    assert sane_head(held, FRAME, BASE) == [Sane(-FRAME, -FRAME), Sane(0, 0), Sane(FRAME, FRAME)]
 
 
 def test_b_frames_without_decoding_times_at_the_start() -> None:
     held = [Raw(None, None, FRAME), Raw(0, None, FRAME), Raw(3 * FRAME, None, FRAME), Raw(4 * FRAME, 0, FRAME)]
-    times = sane_head(held, FRAME)
+    times = sane_head(held, FRAME, BASE)
     assert [each.dts for each in times] == [-3 * FRAME, -2 * FRAME, -FRAME, 0]
     assert all(each.pts >= each.dts for each in times)
 
@@ -57,7 +57,7 @@ times_or_none = st.none() | st.integers(-(10**6), 10**9)
 
 @given(st.lists(st.builds(Raw, times_or_none, times_or_none, st.just(FRAME)), min_size=1, max_size=40))
 def test_head_always_rises_and_never_shows_before_it_decodes(held: list[Raw]) -> None:
-    times = sane_head(held, FRAME)
+    times = sane_head(held, FRAME, BASE)
     assert len(times) == len(held)
     assert all(a.dts < b.dts for a, b in itertools.pairwise(times))
     assert all(each.pts >= each.dts for each in times)

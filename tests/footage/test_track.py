@@ -344,3 +344,50 @@ def test_the_wall_time_is_the_cameras_own(rig: Rig) -> None:
     last = rig.rows()[-1]
     assert last.end_ns is not None
     assert abs(last.end_ns - (rig.clock.wall_ns() + int(FRAME_S * NS))) < FRAME_S * NS
+
+
+def test_the_wall_clock_is_set_back_while_nothing_is_recorded(rig: Rig) -> None:
+    """A machine without a battery clock that was a day ahead when it last recorded: now is now, at once."""
+    rig.play(5)
+    rig.camera.end()
+    rig.wait(1)
+    rig.clock.step_wall(-86400)
+    rig.camera.open()
+    rig.play(30)
+    rig.finish()
+    last = rig.rows()[-1]
+    assert last.end_ns is not None
+    assert abs(last.end_ns - rig.clock.wall_ns()) < NS
+    assert len({row.run for row in rig.rows()}) == 2, "and it is one run"
+
+
+def test_a_gap_that_begins_after_the_clock_was_set_back_begins_now(rig: Rig) -> None:
+    rig.play(5)
+    rig.camera.end()
+    rig.clock.step_wall(-86400)
+    rig.wait(6)
+    with rig.index.reading() as connection:
+        rig.index.submit().done.wait(5)
+        gaps = rows.gaps_between(connection, CAMERA, rig.clock.wall_ns() - NS, rig.clock.wall_ns(), 10)
+    assert [gap.reason for gap in gaps] == ["camera_silent"]
+    rig.finish()
+
+
+def test_a_camera_whose_time_jumps_in_its_first_second(rig: Rig) -> None:
+    """Many cameras do so with their first sender report: no hour of footage comes of it."""
+    rig.play(5)
+    for hours in (1, -2):
+        rig.camera.end()
+        rig.wait(3)
+        rig.camera.open()
+        rig.play(0.4)
+        assert rig.camera._stream.time_base is not None
+        rig.camera.offset_ticks += int(hours * 3600 / rig.camera._stream.time_base)
+        rig.play(5)
+    rig.finish()
+    assert rig.reasons() == ["connection_lost", "connection_lost"]
+    footage_s = sum(((row.end_ns or 0) - row.start_ns) / NS for row in rig.rows())
+    assert abs(footage_s - 15.8) < 0.5
+    assert abs((rig.rows()[-1].end_ns or 0) - rig.clock.wall_ns()) < NS
+    for row in rig.rows():
+        assert row.frames == frames_of(rig.path / row.path)
