@@ -23,7 +23,7 @@ from agent.audit import Deed
 from agent.clock import Clock, stamp
 from agent.delivery import rows
 from agent.delivery.alerts import Numbered, condition_alert, people_message, person_alert, wall_of, zone_alert
-from agent.delivery.dispatch import Dispatch
+from agent.delivery.dispatch import HELD_AT_MOST, Dispatch
 from agent.delivery.numbers import Numbers
 from agent.delivery.payload import (
     Alert,
@@ -34,7 +34,7 @@ from agent.delivery.payload import (
     input_incident_id,
     local_time,
 )
-from agent.delivery.store import WAITING_AT_MOST, AlarmStore, JobFailed, Opened
+from agent.delivery.store import AlarmStore, JobFailed, Opened
 from agent.facts import (
     Condition,
     ConditionKind,
@@ -62,9 +62,8 @@ STORE_STUCK_S: Final = 5.0
 PEOPLE_EVERY_S: Final = 60.0
 """A head count that does not change is told to the platforms this often."""
 
-_REMEMBERED: Final = 20_000
-"""Repeats recognised in memory."""
-
+PRUNE_EVERY_S: Final = 600.0
+"""The oldest history is forgotten this often, at most 500 rows of a kind: faster than any fault that flaps makes it."""
 
 _NOTHING: Final = Call(lambda: None)
 
@@ -99,9 +98,10 @@ class Desk:
         self.panel = Panel(site.zones)
         self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
         self.rooms: dict[str, PeopleCounted] = {}
+        self._prune_at_ns = clock.mono_ns()
         self._told_people: dict[str, tuple[int, int]] = {}
-        self._inputs: Repeats[rows.InputKey] = Repeats(_REMEMBERED)
-        self._facts: Repeats[rows.FactKey] = Repeats(_REMEMBERED)
+        self._inputs: Repeats[rows.InputKey] = Repeats(rows.REPEATS_KEPT)
+        self._facts: Repeats[rows.FactKey] = Repeats(rows.REPEATS_KEPT)
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
 
     def post(self, item: Item) -> None:
@@ -210,11 +210,18 @@ class Desk:
         self.dispatch.turn()
         if self._numbers.wants_block():
             self._store.submit(rows.reserve, lambda block: self.post(Call(lambda: self._numbers.take(block))))
-        if self.dispatch.wants_more():
-            self._store.submit(
-                lambda db: rows.read_waiting(db, WAITING_AT_MOST),
-                lambda waiting: self.post(Call(lambda: self.dispatch.restore(waiting))),
-            )
+        for platform in self.dispatch.wants_more():
+            self._fetch(platform)
+        if now.mono_ns >= self._prune_at_ns:
+            self._prune_at_ns = now.mono_ns + round(PRUNE_EVERY_S * 1e9)
+            self._store.submit(partial(rows.prune, platforms=self.dispatch.platforms))
+
+    def _fetch(self, platform: str) -> None:
+        """Deliver what alarm.db holds for a platform."""
+        self._store.submit(
+            partial(rows.read_waiting, platform=platform, at_most=HELD_AT_MOST),
+            lambda waiting: self.post(Call(lambda: self.dispatch.restore(platform, waiting))),
+        )
 
     # Boards.
 
@@ -417,7 +424,13 @@ class Desk:
         self.watch.take_over(kept.incidents, stamp(self._clock))
         self._inputs.take_over(kept.seen_inputs)
         self._facts.take_over(kept.seen_facts)
-        self.dispatch.restore(kept.waiting)
+        for platform in self.dispatch.platforms:
+            self._fetch(platform)
+        if opened.anew:
+            # The new database knows nothing of what lasts: without this, a restart would forget a latched alarm.
+            states = tuple((zone.id, self.panel.state_of(zone.id)) for zone in self._site.zones)
+            write = rows.Write(incidents=tuple(self.panel.open_incidents()), zones=states, at_ns=self._clock.wall_ns())
+            self._store.submit(partial(rows.put, write=write))
 
     def _delivery_moved(self, delivery: rows.Delivery) -> None:
         self._store.submit(partial(rows.put_delivery, delivery=delivery))

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent import audit
-from agent.delivery import rows
+from agent.delivery import dispatch, rows
 from agent.delivery.payload import input_alert_id, input_incident_id
 from agent.facts import ConditionKind, InputState
 from agent.inbox import Call, LinkReport, SnapshotReport
 from agent.safety.incidents import Happening, Life
+from tests.delivery.test_store import damaged
 from tests.fakes.office import UID, Office, office
 from tests.fakes.waiting import until
 
@@ -291,3 +292,75 @@ def test_what_no_platform_receipted_goes_out_after_a_restart(tmp_path: Path) -> 
         ]
     with office(path) as third:
         assert third.police.alerts() == []
+
+
+def test_a_platform_away_for_weeks_takes_nothing_from_the_other(
+    desk: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "HELD_AT_MOST", 20)
+    monkeypatch.setattr(dispatch, "FEW", 10)
+    monkeypatch.setattr("agent.desk.HELD_AT_MOST", 20)
+    desk.cloud.lose()
+    for number in range(1, 61):
+        desk.change(number, InputState.ALARM if number % 2 else InputState.NORMAL, input_no=1)
+    assert len(desk.police.alerts("door")) == 60, "a dead platform used up the other's places"
+    waiting = {state["id"]: state["waiting"] for state in desk.desk.dispatch.status()}
+    assert waiting == {"police": 0, "cloud": 20}
+    desk.cloud.connect()
+    for _ in range(4):
+        desk.settle()
+        desk.turn(1)
+    seen = {body["seq"] for body in desk.cloud.alerts("door")}
+    assert len(seen) == 60, "what waited in the database never went out"
+
+
+def test_what_waits_for_a_platform_no_longer_there_holds_up_nothing_at_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "HELD_AT_MOST", 20)
+    monkeypatch.setattr("agent.desk.HELD_AT_MOST", 20)
+    path = tmp_path / "alarm.db"
+    with office(path, connected=False) as first:
+        first.police.connect()
+        for number in range(1, 31):
+            first.change(number, InputState.ALARM if number % 2 else InputState.NORMAL, input_no=1)
+        first.police.lose()
+        first.change(31, InputState.ALARM, input_no=1)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE outbox SET platform = 'gone' WHERE platform = 'cloud'")
+    with office(path) as second:
+        second.settle()
+        assert [body["id"] for body in second.police.alerts("door")] == [input_alert_id(UID, 1, 31)]
+
+
+def test_a_broker_that_drops_every_connection_is_a_fault(desk: Office) -> None:
+    desk.turn(6)
+    desk.police.answers = False
+    for number in range(20):
+        desk.police.lose()
+        desk.turn(1)
+        desk.police.connect()
+        desk.change(number + 1, InputState.ALARM if number % 2 == 0 else InputState.NORMAL)
+        desk.turn(1)
+    (alert,) = desk.cloud.alerts("uplink_down")
+    assert (alert["subject"], alert["data"]["state"]) == ("platform/police", "triggered")
+    desk.police.answers = True
+    desk.police.lose()
+    desk.police.connect()
+    desk.settle()
+    desk.turn()
+    assert [body["data"]["state"] for body in desk.cloud.alerts("uplink_down")] == ["triggered", "restored"]
+
+
+def test_a_latched_alarm_outlives_its_database(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with office(path) as first:
+        first.change(1, InputState.ALARM)
+        first.store.submit(damaged(path))
+        until(lambda: not first.store.state().ok, 5, "the damage is found")
+        first.clock.move(2)
+        first.settle()
+    assert list(tmp_path.glob("alarm.db.damaged-*"))
+    with office(path) as second:
+        (incident,) = [each for each in second.incidents() if each.kind == "panic"]
+        assert (incident.latched, incident.id) == (True, input_incident_id(UID, 1, 1))

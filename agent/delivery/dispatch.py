@@ -3,11 +3,12 @@
 Invariants
 1. Every platform has its own outbox: a slow one never delays another.
 2. An alert's message stays here until every platform is done with it.
-3. At most `HELD_AT_MOST` messages are held; above that all but alarms wait in alarm.db (`wants_more`).
+3. At most `HELD_AT_MOST` messages are held for a platform; above that all but alarms of priority 1 wait for it in
+   alarm.db (`wants_more`). Another platform does not notice.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,20 +17,27 @@ from agent.delivery import mqtt, outbox
 from agent.delivery.payload import Alert, BadReceipt, Receipt, Topics, read_receipt, to_bytes
 from agent.delivery.rows import Delivery, Waiting
 from agent.facts import ConditionKind
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
 HELD_AT_MOST: Final = 5000
-"""Messages in memory: about 5 MB."""
+"""Messages in memory for one platform: about 5 MB, which platforms share."""
 
 FEW: Final = 500
-"""Fewer than this held: more are taken from alarm.db."""
+"""Fewer than this held for a platform: more are taken from alarm.db."""
 
 HISTORICAL_AFTER_S: Final = 5.0
 """Sent for the first time later than this after it was made: the platform was not reached."""
 
 UPLINK_DOWN_AFTER_S: Final = 5.0
 """A platform not reached for this long is a fault: reconnecting takes 2 s on a good line."""
+
+STEADY_AFTER_S: Final = 5.0
+"""A connection that lasts this long is one, although the broker had nothing to acknowledge."""
+
+FLAPPING_AFTER_S: Final = 30.0
+"""Connections that all break before they are steady, and none of which delivers anything: a fault after this long."""
 
 _NEW: Final = 1 << 40
 """Order of alerts of this start: behind all that was stored before."""
@@ -68,7 +76,10 @@ class _Uplink:
     role: str
     route: RouteLike
     outbox: outbox.Outbox
-    since_ns: int
+    down_ns: int | None
+    """Since when the platform has not been reached for certain (monotonic); None while it is."""
+    joined_ns: int = 0
+    left_in_store: bool = False
     broker: str = ""
     reason: str = ""
     receipted: int = 0
@@ -97,7 +108,7 @@ class Dispatch:
         self._uplinks: dict[str, _Uplink] = {}
         self._held: dict[str, _Held] = {}
         self._order = _NEW
-        self._left_in_store = False
+        self._seldom = Seldom(log, clock)
 
     def add(self, route: RouteLike, role: str, receipts_required: bool) -> None:
         """Deliver to this platform too."""
@@ -110,41 +121,37 @@ class Dispatch:
 
     def offer(self, alert: Alert, body: dict[str, Any]) -> None:
         """Deliver an alert to every platform, now to those that are connected."""
-        if not self._uplinks or alert.id in self._held:
+        if alert.id in self._held:
             return
-        if len(self._held) >= HELD_AT_MOST and alert.priority > 1:
-            self._left_in_store = True
+        takers = {name for name, each in self._uplinks.items() if alert.priority == 1 or _has_room(each)}
+        for name in self._uplinks.keys() - takers:
+            self._uplinks[name].left_in_store = True
+        if not takers:
             return
         self._order += 1
-        self._held[alert.id] = _Held(alert.alert_class, body, self._clock.mono_ns(), set(self._uplinks))
+        self._held[alert.id] = _Held(alert.alert_class, body, self._clock.mono_ns(), set(takers))
         for platform in self._uplinks:
-            self._step(platform, outbox.Add(alert.id, alert.priority, self._order))
+            if platform in takers:
+                self._step(platform, outbox.Add(alert.id, alert.priority, self._order))
 
-    def restore(self, waiting: Iterable[Waiting]) -> None:
-        """Deliver what was stored and not receipted."""
+    def restore(self, platform: str, waiting: Sequence[Waiting]) -> None:
+        """Deliver what was stored and not receipted: the first `HELD_AT_MOST` of it, or all."""
         added: list[Waiting] = []
-        count = 0
         for each in waiting:
-            count += 1
-            if each.platform not in self._uplinks:
-                continue
-            held = self._held.get(each.event_id)
-            if held is None:
-                held = _Held(each.alert_class, each.body, -1, set())
-                self._held[each.event_id] = held
-            if each.platform not in held.left:
-                held.left.add(each.platform)
+            held = self._held.setdefault(each.event_id, _Held(each.alert_class, each.body, -1, set()))
+            if platform not in held.left:
+                held.left.add(platform)
                 added.append(each)
         for each in added:
-            self._step(each.platform, outbox.Add(each.event_id, each.priority, each.order))
-        self._left_in_store = count >= HELD_AT_MOST
+            self._step(platform, outbox.Add(each.event_id, each.priority, each.order))
+        self._uplinks[platform].left_in_store = len(waiting) >= HELD_AT_MOST
 
-    def wants_more(self) -> bool:
-        """Alerts wait in alarm.db and there is room for them here. Asked once: the answer counts as heard."""
-        if self._left_in_store and len(self._held) < FEW:
-            self._left_in_store = False
-            return True
-        return False
+    def wants_more(self) -> list[str]:
+        """Platforms for which alerts wait in alarm.db, and there is room here. Asked once: the answer is heard."""
+        wanting = [name for name, each in self._uplinks.items() if each.left_in_store and len(each.outbox) < FEW]
+        for name in wanting:
+            self._uplinks[name].left_in_store = False
+        return wanting
 
     def take(self, report: mqtt.Report) -> None:
         """What a route reported."""
@@ -152,17 +159,18 @@ class Dispatch:
         match report:
             case mqtt.Joined():
                 uplink.broker, uplink.reason = report.broker, ""
-                uplink.since_ns = self._clock.mono_ns()
+                uplink.joined_ns = self._clock.mono_ns()
                 self._step(report.platform, outbox.Connected())
             case mqtt.Parted():
-                if uplink.outbox.connected:
-                    uplink.since_ns = self._clock.mono_ns()
+                self._parted(uplink)
                 uplink.broker, uplink.reason = "", f"{report.broker}: {report.reason}"
                 uplink.route.forget_connection(report.connection)
                 self._step(report.platform, outbox.Lost())
             case mqtt.BrokerAnswered():
                 alert_id = uplink.route.answered(report)
                 if alert_id is not None:
+                    if report.code < outbox.FIRST_ERROR:
+                        uplink.down_ns = None
                     self._step(report.platform, outbox.Acked(alert_id, report.code))
             case mqtt.ReceiptArrived():
                 self._receipt(uplink, report)
@@ -187,12 +195,9 @@ class Dispatch:
         now_ns = self._clock.mono_ns()
         troubles = []
         for platform, uplink in self._uplinks.items():
-            down_s = (now_ns - uplink.since_ns) / 1e9
             refusals = uplink.outbox.refusals()
             refused = [code for code in refusals if code >= outbox.FIRST_ERROR]
-            down: bool | None = False
-            if not uplink.outbox.connected:
-                down = True if down_s > UPLINK_DOWN_AFTER_S else None
+            down = self._is_down(uplink, now_ns)
             detail: dict[str, str | int | float | bool] = {"reason": uplink.reason}
             if refused:
                 detail = {"reason": f"broker refuses alerts with reason code 0x{refused[0]:02x}"}
@@ -227,14 +232,30 @@ class Dispatch:
             states.append(state)
         return states
 
+    def _is_down(self, uplink: _Uplink, now_ns: int) -> bool | None:
+        """None: it cannot be said yet. A connection counts once it has lasted or delivered something."""
+        connected = uplink.outbox.connected
+        if connected and now_ns - uplink.joined_ns > STEADY_AFTER_S * 1e9:
+            uplink.down_ns = None
+        if uplink.down_ns is None:
+            return False
+        after_s = FLAPPING_AFTER_S if connected else UPLINK_DOWN_AFTER_S
+        return True if now_ns - uplink.down_ns > after_s * 1e9 else None
+
+    def _parted(self, uplink: _Uplink) -> None:
+        if uplink.down_ns is None:
+            uplink.down_ns = self._clock.mono_ns()
+
     def _receipt(self, uplink: _Uplink, report: mqtt.ReceiptArrived) -> None:
         if report.retained:
-            log.warning("platform %s: a retained receipt was ignored", report.platform)
+            text = f"platform {report.platform}: a retained receipt was ignored"
+            self._seldom.say(logging.WARNING, f"retained {report.platform}", text)
             return
         try:
             receipt = read_receipt(report.message)
         except BadReceipt as error:
-            log.warning("platform %s: no receipt: %s", report.platform, error)
+            text = f"platform {report.platform}: no receipt: {error}"
+            self._seldom.say(logging.WARNING, f"no receipt {report.platform}", text)
             return
         if receipt.id not in uplink.outbox:
             return
@@ -252,8 +273,9 @@ class Dispatch:
                 case outbox.Moved():
                     self._done(platform, uplink, result)
                 case outbox.Redial():
-                    log.warning("platform %s: the broker acknowledges nothing; connecting anew", platform)
-                    uplink.since_ns = self._clock.mono_ns()
+                    text = f"platform {platform}: the broker acknowledges nothing; connecting anew"
+                    self._seldom.say(logging.WARNING, f"redial {platform}", text)
+                    self._parted(uplink)
                     uplink.route.redial()
 
     def _send(self, uplink: _Uplink, send: outbox.Send) -> None:
@@ -278,3 +300,7 @@ class Dispatch:
                 held.left.discard(platform)
                 if not held.left:
                     del self._held[moved.id]
+
+
+def _has_room(uplink: _Uplink) -> bool:
+    return len(uplink.outbox) < HELD_AT_MOST

@@ -19,8 +19,17 @@ from agent.safety.zones import ZoneState
 SEQ_BLOCK = 10_000
 """Sequence numbers reserved at once: with the store dead, this many alerts still go out numbered."""
 
-_KEPT_INPUTS = 20_000
-"""Events of boards remembered to recognise a repeat: a board's ring holds 16."""
+REPEATS_KEPT = 20_000
+"""Events of boards, facts and receipts remembered to recognise a repeat: a board's ring holds 16."""
+
+EVENTS_KEPT = 20_000
+"""Alerts below priority 1 kept for `events`: two months at 300 a day, about 50 MB. Alarms are kept for ever."""
+
+INCIDENTS_KEPT = 10_000
+"""Closed incidents that no person had to reset; those that one had to are kept for ever."""
+
+PRUNED_AT_ONCE = 500
+"""Bounds how long the store is busy with it."""
 
 InputKey = tuple[str, int, int]
 """(board uid, boot, event id)."""
@@ -34,7 +43,6 @@ class Waiting:
     """An alert that a platform has not receipted."""
 
     event_id: str
-    platform: str
     priority: int
     order: int
     alert_class: str
@@ -157,10 +165,41 @@ def reserve(db: sqlite3.Connection, at_least: int = 1) -> Block:
     return Block(first, first + SEQ_BLOCK)
 
 
-def forget_older(db: sqlite3.Connection, before_ns: int) -> None:
-    """Forget what was only kept to recognise repeats from before `before_ns` (UTC)."""
-    db.execute("DELETE FROM seen_inputs WHERE at_ns < ?", (before_ns,))
-    db.execute("DELETE FROM seen_facts WHERE at_ns < ?", (before_ns,))
+def prune(db: sqlite3.Connection, platforms: Iterable[str]) -> None:
+    """Forget the oldest of what is only history, at most `PRUNED_AT_ONCE` rows of a kind.
+
+    By number and not by age, so that a wall clock that jumps years ahead takes nothing with it. What one of
+    `platforms` has still to receipt stays; a platform that is no longer in the settings is not waited for.
+    """
+    asked = list(platforms)
+    waits = ",".join("?" * len(asked))
+    old = [
+        row[0]
+        for row in db.execute(
+            "SELECT id FROM events AS e WHERE n <= (SELECT max(n) FROM events) - ? AND priority > 1 AND NOT EXISTS"
+            f" (SELECT 1 FROM outbox AS o WHERE o.event_id = e.id AND o.done = 0 AND o.platform IN ({waits}))"
+            " ORDER BY n LIMIT ?",
+            (EVENTS_KEPT, *asked, PRUNED_AT_ONCE),
+        )
+    ]
+    for event_id in old:
+        db.execute("DELETE FROM outbox WHERE event_id = ?", (event_id,))
+        db.execute("DELETE FROM events WHERE id = ?", (event_id,))
+    for table, key, order, which, kept in _HISTORY:
+        db.execute(
+            f"DELETE FROM {table} WHERE ({key}) IN"
+            f" (SELECT {key} FROM {table} WHERE {which} ORDER BY {order} DESC LIMIT ? OFFSET ?)",
+            (PRUNED_AT_ONCE, kept),
+        )
+
+
+_HISTORY = (
+    ("seen_inputs", "board_uid, boot_id, event_id", "at_ns", "true", REPEATS_KEPT),
+    ("seen_facts", "process, boot, n", "at_ns", "true", REPEATS_KEPT),
+    ("seen_receipts", "platform, event_id, status", "at_ns", "true", REPEATS_KEPT),
+    ("incidents", "id", "last_ns", "state IN ('reset', 'closed') AND latching = 0", INCIDENTS_KEPT),
+)
+"""Table, key, order, which rows, and how many of them are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,41 +208,38 @@ class Kept:
 
     incidents: tuple[Incident, ...]
     zones: dict[str, ZoneState]
-    seen_inputs: frozenset[InputKey]
-    seen_facts: frozenset[FactKey]
-    waiting: tuple[Waiting, ...]
+    seen_inputs: tuple[InputKey, ...]
+    seen_facts: tuple[FactKey, ...]
 
 
-def read_kept(db: sqlite3.Connection, waiting_at_most: int) -> Kept:
-    """Everything that a start needs."""
+def read_kept(db: sqlite3.Connection) -> Kept:
+    """What a start needs before it can decide anything; repeats oldest first."""
     return Kept(
         incidents=tuple(read_incidents(db, open_only=True)),
         zones={
             zone_id: ZoneState(InputState(state), since_ns)
             for zone_id, state, since_ns in db.execute("SELECT zone_id, input, since_ns FROM zones")
         },
-        seen_inputs=frozenset(
-            db.execute(
-                "SELECT board_uid, boot_id, event_id FROM seen_inputs ORDER BY at_ns DESC LIMIT ?", (_KEPT_INPUTS,)
-            )
-        ),
-        seen_facts=frozenset(
-            db.execute("SELECT process, boot, n FROM seen_facts ORDER BY at_ns DESC LIMIT ?", (_KEPT_INPUTS,))
-        ),
-        waiting=tuple(read_waiting(db, waiting_at_most)),
+        seen_inputs=_newest(db, "board_uid, boot_id, event_id", "seen_inputs"),
+        seen_facts=_newest(db, "process, boot, n", "seen_facts"),
     )
 
 
-def read_waiting(db: sqlite3.Connection, at_most: int) -> list[Waiting]:
-    """What platforms have not receipted, most urgent and oldest first."""
+def _newest(db: sqlite3.Connection, columns: str, table: str) -> tuple[Any, ...]:
+    rows = db.execute(f"SELECT {columns} FROM {table} ORDER BY at_ns DESC LIMIT ?", (REPEATS_KEPT,))
+    return tuple(reversed(rows.fetchall()))
+
+
+def read_waiting(db: sqlite3.Connection, platform: str, at_most: int) -> list[Waiting]:
+    """What a platform has not receipted, most urgent and oldest first."""
     rows = db.execute(
-        "SELECT o.event_id, o.platform, e.priority, e.n, e.class, e.body FROM outbox o JOIN events e"
-        " ON e.id = o.event_id WHERE o.done = 0 ORDER BY e.priority, e.n LIMIT ?",
-        (at_most,),
+        "SELECT o.event_id, e.priority, e.n, e.class, e.body FROM outbox o JOIN events e ON e.id = o.event_id"
+        " WHERE o.platform = ? AND o.done = 0 ORDER BY e.priority, e.n LIMIT ?",
+        (platform, at_most),
     )
     return [
-        Waiting(event_id, platform, priority, n, alert_class, json.loads(body))
-        for event_id, platform, priority, n, alert_class, body in rows
+        Waiting(event_id, priority, n, alert_class, json.loads(body))
+        for event_id, priority, n, alert_class, body in rows
     ]
 
 

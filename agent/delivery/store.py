@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.clock import Clock
-from agent.delivery.rows import Block, Kept, forget_older, read_kept, reserve
+from agent.delivery.rows import Block, Kept, read_kept, reserve
 from agent.delivery.schema import NewerSchema, migrate
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,16 @@ AGAIN_S: Final = 1.0
 BUSY_S: Final = 2.0
 """A reader may hold the database no longer than 1 s (ARCHITECTURE); twice that is waited for."""
 
-WAITING_AT_MOST: Final = 5000
-"""Alerts taken into memory from earlier starts; the rest follows as these go out."""
-
-REPEATS_S: Final = 90 * 86400.0
-"""Repeats are recognised for this long: a board that was unplugged in summer may come back in autumn."""
-
 Job = Callable[[sqlite3.Connection], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The database is open: what it held, and the first reserved sequence numbers of this start."""
+    """The database is open: what it held, and reserved sequence numbers. `anew`: an earlier one was set aside."""
 
     kept: Kept
     block: Block
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,7 @@ class AlarmStore:
     """The database of the alarm process. Callbacks run on the store thread and must not wait."""
 
     def __init__(self, path: Path, clock: Clock, opened: Callable[[Opened], None]) -> None:
-        """Use the database at `path`; `opened` is told once, when it is open."""
+        """Use the database at `path`; `opened` is told when it is open, and again when it had to be begun anew."""
         self.path = path
         self._clock = clock
         self._opened = opened
@@ -81,6 +76,7 @@ class AlarmStore:
         self._state = StoreState(ok=False, detail="not open yet")
         self._busy_since_ns = 0
         self._seq_floor = 1
+        self._told_opened = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self, timeout_s: float) -> bool:
@@ -135,7 +131,7 @@ class AlarmStore:
                 if not self._jobs and not self._stop.is_set():
                     self._clock.wait(self._wake, 3600)
                     self._wake.clear()
-            except (sqlite3.Error, OSError, NewerSchema) as error:
+            except Exception as error:  # noqa: BLE001  # the top of the store's thread: told, and tried again
                 self._busy_since_ns = 0
                 self._failed(error)
                 _close(db)
@@ -149,7 +145,8 @@ class AlarmStore:
 
     def _failed(self, error: Exception) -> None:
         if self._state.detail != str(error):
-            log.error("alerts cannot be stored: %s: %s", self.path, error)
+            expected = isinstance(error, sqlite3.Error | OSError | NewerSchema)
+            log.error("alerts cannot be stored: %s: %s", self.path, error, exc_info=None if expected else error)
         self._state = StoreState(ok=False, detail=str(error))
 
     def _open(self) -> sqlite3.Connection:
@@ -161,17 +158,25 @@ class AlarmStore:
                 raise
             self._set_aside(error)
             db = self._connect()
-        if not self._ready.is_set():
-            db.execute("BEGIN IMMEDIATE")
-            forget_older(db, self._clock.wall_ns() - round(REPEATS_S * 1e9))
-            block = reserve(db, self._seq_floor)
-            kept = read_kept(db, WAITING_AT_MOST)
-            db.execute("COMMIT")
+        if not self._told_opened:
+            try:
+                opened = self._first_look(db)
+            except BaseException:
+                db.close()
+                raise
             self._state = _FINE
-            self._opened(Opened(kept, block))
+            self._told_opened = True
+            self._opened(opened)
             self._ready.set()
         self._busy_since_ns = 0
         return db
+
+    def _first_look(self, db: sqlite3.Connection) -> Opened:
+        db.execute("BEGIN IMMEDIATE")
+        block = reserve(db, self._seq_floor)
+        kept = read_kept(db)
+        db.execute("COMMIT")
+        return Opened(kept, block, anew=self._seq_floor > 1)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,14 +196,17 @@ class AlarmStore:
     def _set_aside(self, error: Exception) -> None:
         """Keep what cannot be read for later study, and go on with a new database.
 
-        Sequence numbers go on from the seconds since 1970, above any that were ever given.
+        Sequence numbers go on from the milliseconds since 1970, above any that were given before (a start reserves
+        10 000, so a machine would have to start every 10 s for ever to overtake them). The damaged file knows the time
+        too, for a clock that is not set yet.
         """
-        wall_ns = self._clock.wall_ns()
+        wall_ns = max(self._clock.wall_ns(), self.path.stat().st_mtime_ns)
         for ending in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.rename(part.with_name(f"{part.name}.damaged-{wall_ns // 1_000_000_000}"))
-        self._seq_floor = wall_ns // 1_000_000_000
+        self._seq_floor = wall_ns // 1_000_000
+        self._told_opened = False
         log.error("%s is damaged (%s): it was set aside and a new one begun", self.path, error)
 
     def _commit(self, db: sqlite3.Connection) -> None:
@@ -217,15 +225,19 @@ class AlarmStore:
         self._busy_since_ns = 0
         for (_, done), result in zip(batch, results, strict=True):
             self._jobs.popleft()
-            if done is not None:
+            if done is None:
+                continue
+            try:
                 done(result)
+            except Exception:  # it is committed: who waited for it must not make it be done again
+                log.exception("who waited for a commit could not be told")
 
 
 def _run_job(db: sqlite3.Connection, job: Job) -> Any:
     db.execute("SAVEPOINT job")
     try:
         result = job(db)
-    except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:
         if not _is_the_jobs_fault(error):
             raise
         # Trying again would not help, and would hold up all that follow.
@@ -238,6 +250,8 @@ def _run_job(db: sqlite3.Connection, job: Job) -> Any:
 
 def _is_the_jobs_fault(error: Exception) -> bool:
     """The statement or its values are wrong; a full disk, a lock or a bad sector is not the job's fault."""
+    if isinstance(error, OSError | MemoryError):
+        return False
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR
     return not isinstance(error, sqlite3.DatabaseError) or isinstance(

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -70,7 +70,7 @@ def _do(store: AlarmStore, job: Any) -> Any:
 def test_what_was_stored_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "alarm.db"
     with _store(path) as (store, opened):
-        assert opened.kept == rows.Kept((), {}, frozenset(), frozenset(), ())
+        assert opened.kept == rows.Kept((), {}, (), ())
         _do(
             store,
             partial(
@@ -88,10 +88,11 @@ def test_what_was_stored_comes_back(tmp_path: Path) -> None:
         kept = opened.kept
         assert kept.incidents == (_INCIDENT,)
         assert kept.zones == {"Z01": ZoneState(InputState.ALARM, 5, known=False)}
-        assert kept.seen_inputs == frozenset({("uid", 3, 4)})
-        assert kept.seen_facts == frozenset({("vision", "b", 9)})
-        assert [(each.platform, each.priority) for each in kept.waiting] == [("cloud", 1), ("cloud", 3), ("police", 3)]
+        assert kept.seen_inputs == (("uid", 3, 4),)
+        assert kept.seen_facts == (("vision", "b", 9),)
         with store.reading() as db:
+            waiting = {name: [each.priority for each in rows.read_waiting(db, name, 9)] for name in ("police", "cloud")}
+            assert waiting == {"police": [3], "cloud": [1, 3]}
             first, second = rows.read_events(db, 10, None, None)
             assert rows.read_events(db, 10, 1, None) == [second]
             assert rows.read_events(db, 10, None, "fault") == []
@@ -181,3 +182,92 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     assert "schema" in store.state().detail
     store.stop()
     assert [each.name for each in tmp_path.iterdir() if "damaged" in each.name] == []
+
+
+def test_neither_a_job_nor_a_listener_that_fails_ends_the_store(tmp_path: Path) -> None:
+    def listener(_result: object) -> None:
+        raise LookupError("nobody is there")
+
+    with _store(tmp_path / "alarm.db") as (store, _):
+        deed = audit.Deed(1, "王芳", "footage.export", "camera/C01", {})
+        store.submit(partial(rows.put, write=rows.Write(deed=deed)), listener)
+        assert isinstance(_do(store, lambda db: db.execute("SELECT ?", (1 << 70,))), JobFailed)
+        assert isinstance(_do(store, lambda _db: [][1]), JobFailed)
+        assert _do(store, partial(rows.put, write=rows.Write(deed=deed))).n == 2, "what was committed was done twice"
+        assert store.state().ok
+
+
+def damaged(path: Path) -> Callable[[sqlite3.Connection], None]:
+    """Spoils the files at work; the job finds it out, as SQLite does when it reads the next page."""
+    for part in (path, path.with_name("alarm.db-wal")):
+        part.write_bytes(b"this is no database" * 1000)
+    found: list[bool] = []
+
+    def job(_db: sqlite3.Connection) -> None:
+        if not found:
+            found.append(True)
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+    return job
+
+
+def test_a_database_damaged_at_work_is_begun_anew_with_fresh_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    opened: SimpleQueue[Opened] = SimpleQueue()
+    store = AlarmStore(path, SystemClock(), opened.put)
+    assert store.start(10)
+    first = opened.get(timeout=5)
+    assert not first.anew
+    store.submit(damaged(path))
+    store.submit(partial(rows.put, write=_write(_alert(1))))
+    again = opened.get(timeout=10)
+    assert again.anew
+    assert again.block.first >= time.time_ns() // 1_000_000_000, "numbers of the damaged file may come again"
+    assert _do(store, rows.reserve).first == again.block.end
+    with store.reading() as db:
+        assert len(rows.read_events(db, 10, None, None)) == 1
+    store.stop()
+
+
+def test_old_history_is_forgotten_and_what_matters_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kept in (("EVENTS_KEPT", 5), ("PRUNED_AT_ONCE", 4)):
+        monkeypatch.setattr(rows, name, kept)
+    with _store(tmp_path / "alarm.db") as (store, _):
+        alerts = [_alert(n, priority=1 if n == 1 else 3) for n in range(1, 16)]
+        for n, alert in enumerate(alerts, start=1):
+            more = {"seen_input": ("uid", 1, n)}
+            _do(store, partial(rows.put, write=_write(alert, **more)))
+            for platform in ("police", "cloud"):
+                done = not (n == 2 and platform == "police") and not (n == 3 and platform == "cloud")
+                _do(store, partial(rows.put_delivery, delivery=rows.Delivery(alert.id, platform, "receipted", done)))
+        prune = partial(rows.prune, platforms=("police",))  # the cloud is no longer in the settings
+        left = []
+        for _ in range(3):
+            _do(store, prune)
+            with store.reading() as db:
+                left.append([event["seq"] for event in rows.read_events(db, 100, None, None)])
+        assert left[0] == [1, 2, *range(7, 16)], "no more than a few at once"
+        assert left[1] == left[2] == [1, 2, *range(11, 16)]
+        with store.reading() as db:
+            assert db.execute("SELECT count(*) FROM outbox").fetchone() == (14,)
+            assert db.execute("SELECT count(*) FROM seen_inputs").fetchone() == (15,)
+
+
+def test_old_repeats_and_closed_incidents_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = tuple((table, key, order, which, 3) for table, key, order, which, _ in rows._HISTORY)
+    monkeypatch.setattr(rows, "_HISTORY", history)
+    with _store(tmp_path / "alarm.db") as (store, _):
+        for n in range(10):
+            incidents = tuple(
+                Incident(f"{kind}{n}", kind, "s", "", None, kind == "panic", n, n, state)
+                for kind, state in (("fault", Life.CLOSED), ("open", Life.TRIGGERED), ("panic", Life.CLOSED))
+            )
+            seen = {"seen_input": ("uid", 1, n), "seen_fact": ("vision", "b", n)}
+            _do(store, partial(rows.put, write=rows.Write(incidents=incidents, at_ns=n, **seen)))  # type: ignore[arg-type]
+        _do(store, partial(rows.prune, platforms=()))
+        with store.reading() as db:
+            assert [n for (n,) in db.execute("SELECT event_id FROM seen_inputs")] == [7, 8, 9]
+            assert [n for (n,) in db.execute("SELECT n FROM seen_facts")] == [7, 8, 9]
+            left = rows.read_incidents(db, open_only=False)
+        assert len([each for each in left if each.kind == "fault"]) == 3
+        assert len([each for each in left if each.kind != "fault"]) == 20
