@@ -49,13 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _not_reached(options: argparse.Namespace, screen: Screen, error: WireError) -> int:
-    from agent.access.control import not_allowed
+    from agent.access.control import not_allowed, not_running
 
     runtime = _runtime(options)
     if (why := not_allowed(runtime, error)) is not None:
         screen.problem(why)
         return REFUSED
-    screen.problem(Text(f"代理没有应答（{runtime}）：{error}", f"the agent does not answer ({runtime}): {error}"))
+    if not any((runtime / f"{name}.sock").exists() for name in ("alarm", "record", "vision", "web")):
+        screen.problem(not_running(runtime))
+    else:
+        zh, en = f"代理没有应答（{runtime}）：{error}", f"the agent does not answer ({runtime}): {error}"
+        screen.problem(Text(f"{zh}；见 yunjian status", f"{en}; see yunjian status"))
     return NOT_RUNNING
 
 
@@ -101,6 +105,16 @@ def _positive(text: str) -> int:
 _positive.__name__ = "1..1000"
 
 
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e12:
+        raise ValueError(text)
+    return number
+
+
+_above_zero.__name__ = "> 0"
+
+
 def _looking(build: Build) -> None:
     status = build.command("status", _status)
     _json_option(build, status)
@@ -110,7 +124,11 @@ def _looking(build: Build) -> None:
     build.option(
         events, "--limit", "-n", zh="最近几条（20）", en="how many (20)", type=_positive, default=20, metavar="N"
     )
-    build.option(events, "--kind", zh="只看这一类", en="this kind alone", metavar="KIND")
+    kinds = ("alarm", "fault", "ai")
+    listed = " ".join(kinds)
+    build.option(
+        events, "--kind", zh=f"只看这一类：{listed}", en=f"this kind alone: {listed}", metavar="KIND", choices=kinds
+    )
     _json_option(build, events)
     incidents = build.group("incidents", _incidents)
     build.option(incidents, "--all", zh="包括已复位的", en="those reset too", action="store_true", dest="every")
@@ -156,7 +174,7 @@ def _settings(build: Build) -> None:
     build.option(check, "file", zh="设置文件", en="settings file", type=Path, metavar="FILE")
     build.option(
         check, "--bitrate", zh="每路码率 kbit/s（缺省：正在录的实测值，否则 4000）",
-        en="kbit/s per camera (default: as measured now, else 4000)", type=float, metavar="KBIT",
+        en="kbit/s per camera (default: as measured now, else 4000)", type=_above_zero, metavar="KBIT",
     )  # fmt: skip
     _json_option(build, check)
     build.command("config schema", _config_schema)
@@ -178,7 +196,7 @@ def _running(build: Build) -> None:
     run = build.command("run", _run)
     _config_option(build, run)
     build.option(run, "--demo", zh="在这个目录运行演示园所", en="run the demonstration here", type=Path, metavar="DIR")
-    build.option(run, "--seconds", zh="这么久以后停止", en="stop after so long", type=float, metavar="N")
+    build.option(run, "--seconds", zh="这么久以后停止", en="stop after so long", type=_above_zero, metavar="N")
     build.option(run, "--broker", zh="演示用您自己的 broker", en="a broker of your own, for --demo", metavar="URL")
     process = build.command("process", _process, hidden=True)
     process.add_argument("name", choices=("alarm", "record", "vision", "web"))
@@ -192,7 +210,7 @@ def _demonstration(build: Build) -> None:
     )
     build.option(press, "--hold", zh="按住几秒（0.5）", en="seconds held (0.5)", type=float, default=0.5, metavar="S")
     door = build.command("door", _door)
-    build.option(door, "what", zh="开或关", en="open or close it", choices=("open", "close"))
+    build.option(door, "what", zh="开或关", en="open or close it", choices=("open", "close"), metavar="open|close")
 
 
 def _status(options: argparse.Namespace, screen: Screen) -> int:

@@ -70,7 +70,38 @@ def test_a_dead_process_is_shown_and_nothing_at_all_is_another_status(
     assert (ran.status, "没有在运行" in ran.out) == (3, True)
     ran = Ran(capsys, "events", "--runtime", str(agent.runtime))
     assert (ran.status, ran.out) == (3, "")
-    assert "代理没有应答" in ran.errors
+    assert "没有在运行" in ran.errors
+    assert "make run" in ran.errors
+
+
+@pytest.mark.parametrize(
+    ("typed", "zh", "en"),
+    [
+        ("", "缺少 命令（status、events", "command is missing (status, events"),
+        ("footage", "缺少 命令（find、export）", "command is missing (find, export)"),
+        ("stats", "没有命令 stats，可用：status、", "no command stats, there are: status, "),
+        ("door ajar", "open|close 应为 open 或 close（ajar）", "open|close must be open or close (got ajar)"),
+        ("press --hold x", "--hold 应为数（'x'）", "--hold must be a number (got 'x')"),
+        ("press --input x", "--input 应为整数（'x'）", "--input must be whole (got 'x')"),
+        ("events -n 0", "--limit/-n 应为 1..1000（'0'）", "--limit/-n must be 1..1000 (got '0')"),
+        ("run --seconds -3", "--seconds 应为 > 0（'-3'）", "--seconds must be > 0 (got '-3')"),
+        ("incidents reset 3f2a", "缺少 --why", "--why is missing"),
+        ("status --wach", "不认识的参数：--wach", "unknown: --wach"),
+        ("footage find -c", "--camera/-c 后面要有一个值", "--camera/-c needs a value after it"),
+        ("status --watch=3", "--watch 不带值（'3'）", "--watch takes no value ('3')"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_told_in_one_language(
+    typed: str, zh: str, en: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for language, told in (("zh", zh), ("en", en)):
+        with pytest.raises(SystemExit) as left:
+            main(["--lang", language, *typed.split()])
+        assert left.value.code == 2
+        errors = capsys.readouterr().err
+        assert told in errors
+        assert "--help" in errors
+        assert "process" not in errors  # a command that nobody types by hand
 
 
 def test_who_may_not_ask_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +266,7 @@ def test_config_check_tells_every_mistake(tmp_path: Path, capsys: pytest.Capture
     assert [line.split(": ")[1] for line in lines[:6]] == [
         "facility.id", "facility.name", "facility.grade", "camras", "language", "web.port",
     ]  # fmt: skip
-    assert lines[-1].endswith(f"6 mistake(s), {len(lines) - 7} warning(s)")
+    assert lines[-1].endswith(f"6 mistakes, {len(lines) - 7} warnings")
     answer = json.loads(Ran(capsys, "config", "check", file, "--json").out)
     assert (answer["ok"], len(answer["mistakes"])) == (False, 6)
     assert answer["mistakes"][0] | {"zh": "", "en": ""} == {

@@ -1,6 +1,7 @@
 """The command line itself: argparse in two languages, put together command by command."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +12,28 @@ from agent.facts import Text
 USAGE: Final = 2
 
 Command = Callable[[argparse.Namespace, Screen], int]
+
+
+_COMPLAINTS: Final = (
+    (re.compile(r"the following arguments are required: (.*)"), Text(r"缺少 \1", r"\1 is missing")),
+    (re.compile(r"unrecognized arguments: (.*)"), Text(r"不认识的参数：\1", r"unknown: \1")),
+    (
+        re.compile(r"argument (.*?): invalid float value: (.*)"),
+        Text(r"\1 应为数（\2）", r"\1 must be a number (got \2)"),
+    ),
+    (re.compile(r"argument (.*?): invalid int value: (.*)"), Text(r"\1 应为整数（\2）", r"\1 must be whole (got \2)")),
+    (re.compile(r"argument (.*?): invalid (.*) value: (.*)"), Text(r"\1 应为 \2（\3）", r"\1 must be \2 (got \3)")),
+    (re.compile(r"argument (.*?): expected one argument"), Text(r"\1 后面要有一个值", r"\1 needs a value after it")),
+    (
+        re.compile(r"argument (.*?): ignored explicit argument (.*)"),
+        Text(r"\1 不带值（\2）", r"\1 takes no value (\2)"),
+    ),
+)
+"""What argparse says in its own English, and what we say. The sentences are the same from Python 3.11 to 3.13."""
+
+_TITLES: Final = ("命令", "command")
+
+_CHOICE: Final = re.compile(r"argument (.*?): invalid choice: '?(.*?)'? \(choose from (.*)\)", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,11 +51,34 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **rest: Any) -> None:
         super().__init__(*arguments, **rest)
         self._boxes: dict[bool, Any] = {}
+        self.commands: list[str] = []
+        """The commands below this one that help shows."""
 
     def error(self, message: str) -> Any:
-        text = f"命令写法有误：{message}" if self.language == "zh" else f"wrong usage: {message}"
+        text = (
+            f"命令写法有误：{self._said(message)}" if self.language == "zh" else f"wrong usage: {self._said(message)}"
+        )
         hint = f"{'用法见' if self.language == 'zh' else 'see'} {self.prog} --help"
         self.exit(USAGE, f"yunjian: {text}\n{hint}\n")
+
+    def _said(self, message: str) -> str:
+        """argparse's complaint in the language of this parser; one that is not known stays as it is."""
+        chinese = self.language == "zh"
+        commands = self.commands
+        if (match := _CHOICE.fullmatch(message)) is not None:
+            name, given, allowed = match[1], match[2], match[3].replace("'", "").split(", ")
+            if not name.startswith("-") and commands:
+                known = ("、" if chinese else ", ").join(commands)
+                return f"没有命令 {given}，可用：{known}" if chinese else f"no command {given}, there are: {known}"
+            known = (" 或 " if chinese else " or ").join(allowed)
+            return f"{name} 应为 {known}（{given}）" if chinese else f"{name} must be {known} (got {given})"
+        for pattern, words in _COMPLAINTS:
+            if (match := pattern.fullmatch(message)) is not None:
+                told = match.expand(words.in_language(self.language))
+                if commands and match[1] in _TITLES:
+                    told += f"（{'、'.join(commands)}）" if chinese else f" ({', '.join(commands)})"
+                return told
+        return message
 
 
 class _Chinese(argparse.RawDescriptionHelpFormatter):
@@ -48,6 +94,7 @@ class Build:
         self._chinese = language == "zh"
         self.top = self._parser_of("yunjian", "")
         self._common(self.top)
+        self._parsers: dict[str, Parser] = {"": self.top}
         self._groups: dict[str, Any] = {"": self._commands_of(self.top, "")}
 
     def command(self, name: str, run: Command | None, *, hidden: bool = False) -> Parser:
@@ -56,6 +103,9 @@ class Build:
         listed: dict[str, Any] = {} if hidden else {"help": self.t(PAGES[name].summary)}
         parser: Parser = self._groups[group].add_parser(last, **listed, **self._look(name))
         parser.language = self._language
+        if not hidden:
+            self._parsers[group].commands.append(last)
+        self._parsers[name] = parser
         self._common(parser, argparse.SUPPRESS)
         if run is not None:
             parser.set_defaults(command=run)
@@ -98,8 +148,8 @@ class Build:
         self.option(parser, "--lang", zh="语言", en="language", choices=("zh", "en"), default=default)
 
     def _commands_of(self, parser: Parser, name: str, required: bool = True) -> Any:
-        title = "命令" if self._chinese else "commands"
+        title, place = ("命令", _TITLES[0]) if self._chinese else ("commands", _TITLES[1])
         return parser.add_subparsers(
-            title=title, metavar=title if name == "" else None, dest=title, required=required,
+            title=title, metavar=place if name == "" else None, dest=place, required=required,
             parser_class=Parser,
         )  # fmt: skip

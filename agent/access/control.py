@@ -138,6 +138,15 @@ def not_allowed(runtime: Path, error: WireError) -> Text | None:
     )
 
 
+def not_running(runtime: Path | str) -> Text:
+    """What to do when there is no agent at all."""
+    return Text(
+        f"没有在运行（{runtime}）；演示：make run，安装好的：systemctl start yunjian.target，别处的：--runtime 目录",
+        f"not running ({runtime}); demonstration: make run, installed: systemctl start yunjian.target, "
+        "elsewhere: --runtime DIR",
+    )
+
+
 def events(runtime: Path, limit: int = 20, after_seq: int | None = None, kind: str | None = None) -> list[Event]:
     """The newest `limit` events, oldest first, or as many as one answer holds; `kind` is their class, as in `alarm`.
 
