@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
-from agent.access.console import RED, YELLOW, Screen
+from agent.access.console import RED, YELLOW, Screen, counted
 from agent.access.control import Delivery, Event, Incident
 from agent.access.times import NS, BadTime, duration, parse, shown
 from agent.facts import Text
+from agent.safety.conditions import MEANINGS
 
 _DELIVERY: Final = {
     "pending": Text("待发", "waiting"),
@@ -23,6 +24,15 @@ _INCIDENT: Final = {
     "reset": Text("已复位", "reset"),
     "closed": Text("已结束", "over"),
 }
+_KINDS: Final = {
+    "panic": Text("一键报警", "panic button"),
+    "tamper": Text("防拆", "tamper"),
+    "environment": Text("环境报警", "environment"),
+    "fault": Text("防区线路故障", "line of a zone"),
+    **{str(kind): meaning.raised for kind, meaning in MEANINGS.items()},
+}
+"""What an incident is about, by its kind; one that is not here is shown as it came."""
+
 OVER: Final = ("reset", "closed")
 """The states of an incident that needs nobody any more."""
 
@@ -71,13 +81,17 @@ def show_incidents(screen: Screen, incidents: Sequence[Incident], zone: tzinfo, 
         state = str(incident.get("state", ""))
         since = incident.get("triggered_ns")
         at = shown(since, zone) if isinstance(since, int) else ""
-        age = screen.say(duration((now_ns - since) / NS)) if isinstance(since, int) else ""
         name = " ".join(str(part) for part in (incident.get("name"), incident.get("room")) if part)
         notes = _notes(screen, incident)
         words = screen.say(_INCIDENT.get(state, Text(state, state)))
         if state not in OVER:
-            words += screen.t(f" {age}", f" for {age}")
-        rows.append((str(incident.get("id", ""))[:length], at, name or str(incident.get("subject", "")), words, notes))
+            lasts_ns = incident.get("restored_ns") if state == "restored" else since
+            lasted = duration((now_ns - (lasts_ns or now_ns)) / NS)
+            words += screen.t(f" {lasted.zh}", f" for {lasted.en}")
+        kind = str(incident.get("kind", ""))
+        about = screen.say(_KINDS.get(kind, Text(kind, kind)))
+        subject = name or str(incident.get("subject", ""))
+        rows.append((str(incident.get("id", ""))[:length], at, about, subject, words, notes))
         colours.append("" if state in OVER else YELLOW if state == "restored" else RED)
     screen.table(rows, colours=colours)
 
@@ -86,7 +100,7 @@ def _notes(screen: Screen, incident: Incident) -> str:
     notes = []
     count = incident.get("count", 1)
     if isinstance(count, int) and count > 1:
-        notes.append(screen.t(f"{count} 次", f"{count} times"))
+        notes.append(screen.t(f"{count} 次", counted(count, "time", "times")))
     if incident.get("acknowledged_by"):
         notes.append(
             screen.t(f"{incident['acknowledged_by']} 已确认", f"acknowledged by {incident['acknowledged_by']}")

@@ -42,6 +42,11 @@ def clean(text: Any) -> str:
     return "".join(each if each.isprintable() else " " for each in str(text))
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """`1 person`, `2 people`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 class Screen:
     """One run of a command: its language, and where it writes."""
 

@@ -6,6 +6,7 @@ Invariants
 """
 
 import hashlib
+import time
 from dataclasses import dataclass, fields
 from datetime import tzinfo
 from pathlib import Path
@@ -26,6 +27,9 @@ OK, WRONG, USAGE, NOT_RUNNING, REFUSED = 0, 1, 2, 3, 4
 LONGEST_EXPORT_S: Final = 24 * 3600
 """A day per file: players and FAT disks choke on more."""
 
+NOT_YET_NS: Final = 3 * NS
+"""Up to now, the last moments are not there yet: footage comes fragment by fragment, of about a second each."""
+
 _BAR_WIDTH: Final = 30
 
 
@@ -45,6 +49,7 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
     where = zone(runtime)
     try:
         from_ns, to_ns = time_range(wish.start, wish.end, where)
+        until_now = time.time_ns() - to_ns < NOT_YET_NS
         if to_ns - from_ns > LONGEST_EXPORT_S * NS:
             raise BadTime(Text("一次最多导出 24 小时", "at most 24 hours at once"))
     except BadTime as bad:
@@ -92,7 +97,7 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
     if as_json:
         screen.json(_for_programs(wish, result, sums, row, where))
     else:
-        _for_people(screen, result, sums, row, where)
+        _for_people(screen, result, sums, row, where, until_now)
     return OK
 
 
@@ -178,12 +183,20 @@ def _for_programs(
     }  # fmt: skip
 
 
-def _lasted(screen: Screen, gap: Gap) -> str:
-    return "" if gap.to_ns is None else screen.say(length(gap.to_ns - gap.from_ns))
+def gap_line(screen: Screen, gap: Gap, where: tzinfo, now_ns: int | None) -> str:
+    """A gap in words. `now_ns` is the end of a range up to now: what is missing just before it comes yet."""
+    if gap.to_ns is None:
+        lasted, end = "", ""
+    else:
+        lasted, end = screen.say(length(gap.to_ns - gap.from_ns)), shown(gap.to_ns, where, with_date=False)
+        if gap.to_ns == now_ns and now_ns - gap.from_ns < NOT_YET_NS:
+            return screen.t(f"最后 {lasted}尚未录到，不是中断", f"the last {lasted}: not recorded yet, no gap")
+    words = screen.say(REASONS.get(str(gap.reason), Text(str(gap.reason), str(gap.reason))))
+    return f"{screen.t('中断', 'gap')}  {shown(gap.from_ns, where)} – {end}  {lasted}  {words}"
 
 
 def _for_people(
-    screen: Screen, result: ExportResult, sums: dict[Path, str], row: dict[str, Any], where: tzinfo
+    screen: Screen, result: ExportResult, sums: dict[Path, str], row: dict[str, Any], where: tzinfo, until_now: bool
 ) -> None:
     ranges = (
         (screen.t("要求", "asked"), result.requested_from_ns, result.requested_to_ns),
@@ -194,9 +207,7 @@ def _for_people(
         for name, start, end in ranges
     )
     for gap in result.gaps:
-        end = shown(gap.to_ns, where, with_date=False) if gap.to_ns is not None else ""
-        words = screen.say(REASONS.get(str(gap.reason), Text(str(gap.reason), str(gap.reason))))
-        screen.line(f"{screen.t('中断', 'gap')}  {shown(gap.from_ns, where)} – {end}  {_lasted(screen, gap)}  {words}")
+        screen.line(gap_line(screen, gap, where, result.requested_to_ns if until_now else None))
     for each in result.files:
         screen.line(f"{screen.t('文件', 'file')}  {each.path}  {each.bytes / 1e6:.1f} MB")
         screen.line(f"SHA-256  {sums[each.path]}")

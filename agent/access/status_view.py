@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Final
 
-from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean
-from agent.access.control import PROCESSES, Status
+from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
+from agent.access.control import PROCESSES, Status, not_running
 from agent.access.times import NS, duration, shown
 from agent.facts import Text
 
@@ -32,6 +32,9 @@ WORDS: Final = {
     "refused": Text("拒绝连接", "refused"),
     "not_video": Text("不是视频", "not video"),
     "stopped": Text("停止", "stopped"),
+    "ntp": Text("已同步", "synchronised"),
+    "rtc": Text("硬件时钟，未同步", "hardware clock, not synchronised"),
+    "last_good": Text("上次关机时的时间，未同步", "from the last shutdown, not synchronised"),
     "public_security": Text("公安", "police"),
     "smart_cloud": Text("智慧托育云", "smart cloud"),
 }
@@ -66,7 +69,10 @@ def problems(found: Statuses, now_ns: int) -> list[Problem]:
     told: list[Problem] = []
     count = alarm.get("incidents_open") or 0
     if count:
-        zh, en = f"{count} 起警情未复位，见 yunjian incidents", f"{count} incident(s) not reset, see yunjian incidents"
+        zh, en = (
+            f"{count} 起警情未复位，见 yunjian incidents",
+            f"{counted(count, 'incident', 'incidents')} not reset, see yunjian incidents",
+        )
         told.append(Problem("incidents", Text(zh, en), alarm=True))
     for zone in _each(alarm, "zones"):
         if zone.get("state") != "normal" and not _is_open_door(zone):
@@ -100,14 +106,17 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
     """Write the whole page."""
     alarm = found.get("alarm") or {}
     name = alarm.get("facility_name") or alarm.get("facility") or screen.t("云监管", "cloud supervision")
-    quality = f"  {screen.t('时钟', 'clock')} {alarm['clock_quality']}" if alarm.get("clock_quality") else ""
+    known = alarm.get("clock_quality")
+    words = Text("未同步", "not synchronised") if known == "unknown" else word(known)
+    quality = f"  {screen.t('时钟', 'clock')} {screen.say(words)}" if known else ""
     screen.line(f"{name}  {shown(now_ns, zone)}{quality}")
     wrong = problems(found, now_ns)
     if not any(found.values()):
-        screen.line(screen.t(f"没有在运行（{runtime}）", f"not running ({runtime})"), RED)
-    elif not wrong:
+        screen.line(screen.say(not_running(runtime)), RED)
+        return
+    if not wrong:
         screen.line(screen.t("一切正常", "all is well"), GREEN)
-    for problem in wrong if any(found.values()) else ():
+    for problem in wrong:
         screen.line(f"! {screen.say(problem.text)}", RED if problem.alarm else YELLOW)
     _processes(screen, found, now_ns)
     _zones(screen, alarm)
@@ -135,7 +144,8 @@ def _why(detail: dict[str, Any]) -> Text:
     """What a condition's detail adds for people."""
     if "count" in detail and "capacity" in detail:
         count, capacity = clean(detail["count"]), clean(detail["capacity"])
-        return Text(f"（{count} 人，核定 {capacity} 人）", f" ({count} of {capacity})")
+        # It lasts until the room has been within its capacity for a while: the count may be below by now.
+        return Text(f"（现 {count} 人，核定 {capacity} 人）", f" (now {count}, allowed {capacity})")
     reason = clean(detail.get("reason") or detail.get("detail") or "")
     return Text(f"（{reason}）", f" ({reason})") if reason else Text("", "")
 
@@ -242,7 +252,7 @@ def _rooms(screen: Screen, alarm: Status) -> None:
     for room in sorted(_each(alarm, "rooms"), key=lambda each: str(each.get("room_id"))):
         low, high, count = room.get("low"), room.get("high"), room.get("count")
         between = f"({low}–{high})" if low != high else ""
-        people = screen.t(f"{count} 人", f"{count} people")
+        people = screen.t(f"{count} 人", counted(count, "person", "people") if isinstance(count, int) else "")
         rows.append(
             (str(room.get("room_id")), str(room.get("name", "")), people, between, str(room.get("camera_id", "")))
         )

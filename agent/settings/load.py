@@ -53,10 +53,20 @@ def examine(path: Path) -> Findings:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        text = Text(f"读不了设置文件：{reason}", f"cannot read the settings file: {reason}")
+        text = _unreadable(error)
         return Findings(path, None, [Mistake(0, 0, "", text)], [])
     return examine_bytes(data, path)
+
+
+def _unreadable(error: OSError | ValueError) -> Text:
+    if isinstance(error, FileNotFoundError):
+        return Text("没有这个设置文件", "there is no such settings file")
+    if isinstance(error, IsADirectoryError):
+        return Text("这是目录，不是设置文件", "this is a folder, not a settings file")
+    if isinstance(error, PermissionError):
+        return Text("无权读取设置文件", "not allowed to read the settings file")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Text(f"读不了设置文件：{reason}", f"cannot read the settings file: {reason}")
 
 
 def examine_bytes(data: bytes, path: Path) -> Findings:
@@ -83,7 +93,14 @@ def _validate(tree: Tree, values: Any, folder: Path) -> tuple[Settings | None, l
         found = error.errors(include_url=False, include_context=False)
         slips = {_meant(each["loc"]) for each in found if each["type"] == "extra_forbidden"}
         # A key that is misspelt is told once, not also as missing.
-        told = [each for each in found if each["type"] != "missing" or each["loc"] not in slips]
+        # A list whose items are wrong is told item by item, not also as a list too short.
+        items = {each["loc"][:-1] for each in found}
+        told = [
+            each
+            for each in found
+            if not (each["type"] == "missing" and each["loc"] in slips)
+            and not (each["type"] == "too_short" and each["loc"] in items)
+        ]
         return None, [_mistake(tree, each["type"], each["loc"], each.get("input")) for each in told]
 
 

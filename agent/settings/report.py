@@ -110,10 +110,16 @@ def _for_people(out: TextIO, language: str, findings: Findings, room: dict[str, 
         out.write(_about_days(room, findings.settings).in_language(language) + "\n")
     wrong, warned = len(findings.mistakes), len(findings.warnings)
     if wrong:
-        summary = Text(f"{wrong} 处错误，{warned} 处提醒", f"{wrong} mistake(s), {warned} warning(s)")
+        summary = Text(
+            f"{wrong} 处错误，{warned} 处提醒", f"{_counted(wrong, 'mistake')}, {_counted(warned, 'warning')}"
+        )
     else:
-        summary = Text(f"可以使用，{warned} 处提醒", f"can be used, {warned} warning(s)")
+        summary = Text(f"可以使用，{warned} 处提醒", f"can be used, {_counted(warned, 'warning')}")
     out.write(f"{findings.file}: {summary.in_language(language)}\n")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _about_days(room: dict[str, Any], settings: Settings) -> Text:
@@ -125,7 +131,7 @@ def _about_days(room: dict[str, Any], settings: Settings) -> Text:
     target, least = settings.footage.target_days, settings.footage.minimum_days
     short = Text("", "")
     if room["days"] < least:
-        short = Text(f"，不足规定的 {least} 天！", f", less than the required {least}!")
+        short = Text(f"，不足规定的 {least} 天", f", less than the required {least}")
     elif room["days"] < target:
         short = Text(f"，不足目标 {target} 天", f", less than the target of {target}")
     rate, size, free = room["kbit_s"] / 1000, room["total_bytes"] / 1e9, room["free_bytes"] / 1e9

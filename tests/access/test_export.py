@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import av
 import pytest
 
 from agent.access.console import Screen
-from agent.access.export import Wish, export
+from agent.access.export import Wish, export, gap_line
 from agent.facts import Text
+from agent.footage.timeline import Gap
 from agent.wire import Reply, Request
 from tests.access.test_views import Terminal
 from tests.fakes.processes import NOON_NS, Sockets, sockets
@@ -94,6 +96,16 @@ def test_what_is_missing_is_told(facility: Facility) -> None:
     status, out, _ = run(facility, "en", start="2026-11-19 12:00:05", end="+2m")
     assert status == 0
     assert "camera silent" in out
+
+
+def test_the_moments_before_now_are_no_gap() -> None:
+    screen, zone = Screen("en", io.StringIO()), ZoneInfo("Asia/Shanghai")
+    gap = Gap(NOON_NS - NS // 2, NOON_NS, "unrecorded")
+    assert gap_line(screen, gap, zone, NOON_NS) == "the last 0.5 s: not recorded yet, no gap"
+    told = "gap  2026-11-19 11:59:59 – 12:00:00  0.5 s  not recorded"
+    assert gap_line(screen, gap, zone, None) == told
+    assert gap_line(screen, gap, zone, NOON_NS + 1) == told
+    assert "4.0 s" in gap_line(screen, Gap(NOON_NS - 4 * NS, NOON_NS, "unrecorded"), zone, NOON_NS)
 
 
 def test_for_programs(facility: Facility) -> None:

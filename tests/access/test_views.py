@@ -82,7 +82,7 @@ def test_a_room_over_capacity_tells_by_how_many() -> None:
     alarm = {**ALARM, "zones": [], "incidents_open": 0, "conditions": [condition]}
     (problem,) = problems({**STATUSES, "alarm": alarm, "record": {}}, NOON_NS)
     assert problem.alarm
-    assert problem.text == ("托大一班活动室：超员（5 人，核定 4 人）", "托大一班活动室: too many (5 of 4)")
+    assert problem.text == ("托大一班活动室：超员（现 5 人，核定 4 人）", "托大一班活动室: too many (now 5, allowed 4)")
 
 
 def test_an_answer_of_another_version_is_shown_as_far_as_it_is_understood() -> None:
