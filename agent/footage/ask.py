@@ -25,9 +25,10 @@ def answer_spans(recorder: Recorder, camera_uuid: str, from_ns: int, to_ns: int,
     Raises Refused when the range is too long for one answer.
     """
     to_ns = min(to_ns, now_ns)
+    recording, live = recorder.is_recording(camera_uuid), recorder.live_ends(camera_uuid)
     stored, ends, gaps = _rows(recorder, camera_uuid, from_ns, to_ns)
-    if recorder.is_recording(camera_uuid) and ends:
-        to_ns = min(to_ns, max(max(ends.values()), from_ns))  # the last moments are on their way to the disk
+    if recording and live:  # the last moments are on their way to the disk
+        to_ns = min(to_ns, max(from_ns, *live.values(), *ends.values()))
     footage = [Span(row.start_ns, ends[row.path]) for row in stored]
     if to_ns <= from_ns:
         return {"spans": [], "gaps": []}

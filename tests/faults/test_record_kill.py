@@ -128,6 +128,11 @@ def test_stopped_and_started_again(recording: Recording, past: Recording) -> Non
     until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded again")
     answer = recording.spans("one", since_ns)
     assert [each["reason"] for each in answer["gaps"]] == ["stopped"]
+    # A range that ends within the gap is decided to its end, although recording goes on.
+    within_ns = answer["gaps"][0]["from_ns"] + 10**6
+    inside = recording.spans("one", since_ns, within_ns)
+    assert_decided(inside, since_ns)
+    assert inside["gaps"][-1]["to_ns"] == within_ns
     assert recording.stop() == 0
     assert {row["state"] for row in assert_disk_and_index_agree(recording)} == {"closed"}
 
