@@ -55,6 +55,16 @@ MAX_WAITING: Final = 20_000
 _BROKEN: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+_NEVER: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    sqlite3.DataError,
+    OverflowError,
+)
+"""What SQLite, or the way to it, says of a row that it will never take: the fault is in the row."""
+
+
 class IndexBroken(Exception):
     """footage.db cannot be read. The text says what SQLite said."""
 
@@ -184,7 +194,7 @@ class Index:
                 try:
                     for sql, values in pending.statements:
                         connection.execute(sql, values)
-                except (sqlite3.IntegrityError, sqlite3.ProgrammingError) as error:
+                except _NEVER as error:
                     # It would fail every time: one bad row must not hold up all the others.
                     log.warning("footage index refuses a row: %s", error)
                     connection.execute("ROLLBACK TO one")

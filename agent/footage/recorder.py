@@ -228,7 +228,10 @@ class Recorder:
         now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
         for track in self._tracks:
             self._turn(track, now)
-            track.end(GapReason.STOPPED)
+            try:
+                track.end(GapReason.STOPPED)
+            except Exception:
+                log.exception("camera %s: its last file is left for the next start to recover", track.plan.id)
 
     def _turn_over(self) -> None:
         self.turns += 1
@@ -240,7 +243,10 @@ class Recorder:
             track.camera.replace_hung()
         except Exception:  # top of one camera's work: the others go on
             log.exception("camera %s: recording failed; beginning anew", track.plan.id)
-            track.begin_anew()
+            try:
+                track.begin_anew()
+            except Exception:
+                log.exception("camera %s: what was being written could not be let go of", track.plan.id)
 
     def _check_volume(self, now: Stamp) -> None:
         try:

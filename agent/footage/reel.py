@@ -10,6 +10,7 @@ Invariants
 
 import errno
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -204,8 +205,9 @@ class Reel:
                 state = "suspect" if suspect else "recovered"
                 store.index.submit(rows.end_segment(row.volume, row.path, state, end_ns, frames, size, sha256))
             else:
-                segment.path.unlink(missing_ok=True)
                 store.index.submit(rows.drop_segment(row.volume, row.path))
+                with suppress(OSError):  # the next start removes what is empty
+                    segment.path.unlink(missing_ok=True)
             self.live.pop(row.path, None)
 
         store.sync.finish(segment.file, closed)

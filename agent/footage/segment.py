@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +104,8 @@ class Segment:
                 self._stream.codec_context.codec_tag = "hvc1"  # Safari and QuickTime play no hev1
         except BaseException:
             os.close(self.file.number)
+            with suppress(OSError):  # tried again every few seconds, it would fill the volume with empty files
+                path.unlink()
             raise
 
     def write(self, packet: "Packet[Any]", times: Sane) -> None:

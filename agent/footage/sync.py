@@ -4,6 +4,7 @@ Invariants
 1. Every registered file that was written to is synced once per interval.
 2. A file is closed after a whole fsync of it and of its directories; only then its row is submitted.
 3. A file whose sync failed is marked and never synced again: what is on the disk is unknown (footage.md).
+4. Nothing that the disk does to one file ends the thread.
 """
 
 import logging
@@ -82,7 +83,7 @@ class SyncThread:
                 files = list(self._open.values())
             began = self._busy_since_ns = self._mono_ns()
             for file, done in finished:
-                done(self._close(file))
+                self._finish(file, done)
             if began >= next_round:
                 for file, directories in files:
                     if id(file) in self._open:
@@ -92,6 +93,13 @@ class SyncThread:
             self._busy_since_ns = None
             if stopping and not finished:
                 return
+
+    def _finish(self, file: HashedFile, done: Callable[[bool], None]) -> None:
+        whole = self._close(file)
+        try:
+            done(whole)
+        except Exception:  # top of one file's work: the others are synced on
+            log.exception("what follows the close of %s failed", file.path.name)
 
     def _sync(self, file: HashedFile, directories: list[Path]) -> None:
         if file.failed is not None or not file.dirty:
@@ -117,5 +125,8 @@ class SyncThread:
         except OSError as error:
             file.failed = error.strerror or str(error)
             log.warning("sync of %s failed: %s", file.path.name, error)
-        os.close(file.number)
+        try:
+            os.close(file.number)
+        except OSError as error:  # the descriptor is gone all the same (close(2))
+            file.failed = file.failed or error.strerror or str(error)
         return file.failed is None

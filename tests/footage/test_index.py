@@ -52,6 +52,13 @@ def test_a_bad_row_does_not_hold_up_the_next(index: Index) -> None:
     assert index.failing is None
 
 
+def test_a_time_that_no_database_holds_ends_nothing(index: Index) -> None:
+    """A camera that lies about time must not end the one thread that writes."""
+    bad = index.submit(rows.put_gap("cam", Gap(1 << 70, None, "stopped")))
+    assert index.submit(rows.put_segment(row(1, 10))).done.wait(5)
+    assert bad.refused
+
+
 def test_a_locked_database_is_told_and_waited_for(index: Index) -> None:
     index.submit(rows.put_segment(row(1, 10))).done.wait(5)
     with closing(sqlite3.connect(index.path, isolation_level=None)) as other:

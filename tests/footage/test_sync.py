@@ -1,0 +1,31 @@
+"""The thread that brings bytes to the disk outlives whatever the disk does."""
+
+import errno
+import os
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.footage.segment import HashedFile
+from agent.footage.sync import SyncThread
+from tests.fakes.waiting import until
+
+
+def test_what_follows_a_close_may_fail(tmp_path: Path) -> None:
+    """A disk that was mounted read-only after an error refuses to delete what is empty: syncing goes on."""
+
+    def read_only(_: bool) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    sync = SyncThread(0.02, SystemClock())
+    sync.start()
+    first, second = HashedFile(tmp_path / "1"), HashedFile(tmp_path / "2")
+    closed: list[bool] = []
+    for file in (first, second):
+        sync.add(file, [tmp_path])
+    second.write(b"x")
+    sync.finish(first, read_only)
+    until(lambda: not second.dirty, 5, "the other file is synced")
+    sync.finish(second, closed.append)
+    until(lambda: closed, 5, "the other file is closed")
+    assert closed == [True]
+    sync.stop()
