@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import Clock
 from agent.delivery.payload import CONTENT_TYPE, MAX_RECEIPT_BYTES, Topics
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,8 @@ CONNECT_S: Final = 5.0
 AGAIN_S: Final = 1.0
 """The wait after all brokers were tried: with the time to connect, reconnecting stays within 2 s on a good line."""
 
-REPORT_EVERY_S: Final = 60.0
-"""The same failure to connect is logged at most this often."""
-
 _MAX_PACKET_BYTES = 65536
-"""We refuse longer packets: a receipt is short."""
+"""The broker is told to send us no longer ones: a receipt is short, and memory is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class Route:
         self._client: Client | None = None
         self._connection = 0
         self._published: dict[tuple[int, int], str] = {}
-        self._told: dict[str, int] = {}
+        self._seldom = Seldom(log, clock)
         self._thread = threading.Thread(target=self._run, name=f"uplink-{to.platform}", daemon=True)
 
     @property
@@ -217,7 +215,9 @@ class Route:
             if broker.tls:
                 tls = _tls_context(self._to.tls)
                 client.tls_set_context(tls)
-            client.connect(broker.host, broker.port, self._to.keepalive_s, clean_start=True)
+            limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+            limits.MaximumPacketSize = _MAX_PACKET_BYTES
+            client.connect(broker.host, broker.port, self._to.keepalive_s, clean_start=True, properties=limits)
             client.loop_start()
             if not self._joined_in_time(joined):
                 if not reasons:
@@ -225,13 +225,15 @@ class Route:
             else:
                 self._client = client
                 self._report(Joined(self.platform, number, str(broker)))
-                log.info("platform %s: connected to %s", self.platform, broker)
-                self._told.clear()
+                self._seldom.say(logging.INFO, "joined", f"platform {self.platform}: connected to {broker}")
                 # The wait is long because `_ended` is set by whatever ends the connection.
                 while not self._clock.wait(self._ended, 3600):
                     pass
-        except (OSError, ValueError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:
             reasons.append(str(error))
+        except Exception as error:  # noqa: BLE001  # the top of a connection: the next one may do
+            reasons.append(f"{type(error).__name__}: {error}")
+            self._seldom.say(logging.ERROR, "fault", f"platform {self.platform}: {error!r}", error)
         finally:
             self._client = None
             if client is not None:
@@ -240,7 +242,8 @@ class Route:
                 tls.made.close()
         reason = "; ".join(dict.fromkeys(reasons)) or "given up"
         if not self._stop.is_set():
-            self._tell_once(f"platform {self.platform}: {broker}: {reason}")
+            text = f"platform {self.platform}: {broker}: {reason}"
+            self._seldom.say(logging.WARNING, f"parted {broker}", text)
         self._report(Parted(self.platform, number, str(broker), reason))
         return joined.is_set()
 
@@ -314,15 +317,6 @@ class Route:
         client.on_message = on_message
         client.on_disconnect = on_disconnect
         return client
-
-    def _tell_once(self, text: str) -> None:
-        now_ns = self._clock.mono_ns()
-        last_ns = self._told.get(text)
-        if last_ns is None or now_ns - last_ns > REPORT_EVERY_S * 1e9:
-            if len(self._told) > 32:
-                self._told.clear()
-            self._told[text] = now_ns
-            log.warning("%s", text)
 
 
 class _Context(ssl.SSLContext):

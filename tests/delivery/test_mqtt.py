@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import json
+import logging
 import queue
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -113,8 +115,7 @@ def test_carries_the_properties_of_the_contract(broker: LoopbackBroker) -> None:
 
 def test_birth_and_state_are_retained(broker: LoopbackBroker) -> None:
     with _Line(broker.port) as line:
-        line.wait(Joined)
-        while line.wait(BrokerAnswered).packet < 3:  # subscribe, birth, state
+        while line.wait(BrokerAnswered).packet < 3:  # subscribe, birth, state; may come before Joined is told
             pass
         with _Subscriber(broker.port, _TOPICS.birth, _TOPICS.connection) as subscriber:
             got = {message.topic: json.loads(message.payload) for message in _take(subscriber, 2)}
@@ -247,3 +248,43 @@ def _hashed(user: str, password: str) -> str:
 
 def _take(subscriber: _Subscriber, count: int) -> list[MQTTMessage]:
     return [subscriber.messages.get(timeout=10) for _ in range(count)]
+
+
+_PACKETS = {
+    "a packet that ends in the middle of its properties": bytes.fromhex("30 06 00 01 61 05 01 00"),
+    "a property that does not exist": bytes.fromhex("30 06 00 01 61 02 7f 00"),
+    "a reserved type": bytes.fromhex("f0 02 00 00"),
+}
+
+
+@pytest.mark.parametrize("packet", _PACKETS.values(), ids=_PACKETS)
+def test_a_broker_that_breaks_the_rules_is_left_and_tried_again_without_a_flood_of_lines(
+    packet: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    joined = bytes.fromhex("20 03 00 00 00"), bytes.fromhex("90 04 00 01 00 01")
+    with socket.create_server(("127.0.0.1", 0)) as listener, _Line(listener.getsockname()[1]) as line:
+        listener.settimeout(10)
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(10)
+                for answer in joined:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+                line.wait(Joined)
+                connection.sendall(packet)
+                line.wait(Parted)
+    assert len(caplog.messages) == 2, "one line for the connection, one for its end"
+
+
+@pytest.mark.needs_debian("mosquitto")
+def test_a_receipt_of_megabytes_is_not_sent_to_us(tmp_path: Path) -> None:
+    with LoopbackBroker(tmp_path) as broker, _Line(broker.port) as line:
+        line.wait(Joined)
+        somebody = _Subscriber(broker.port, "unrelated")
+        for message in (b"x" * 3_000_000, b"short"):
+            somebody.client.publish(_TOPICS.receipt, message, qos=1)
+        assert line.wait(ReceiptArrived).message == b"short"
+        somebody.client.disconnect()
+        somebody.client.loop_stop()
