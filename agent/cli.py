@@ -18,6 +18,9 @@ from agent.wire import Refused, WireError
 EX_CONFIG: Final = 78
 """sysexits.h: wrong settings; the supervisor and systemd do not try again."""
 
+RUNTIME: Final = Path("/run/yunjian")
+"""Where an installation has its sockets."""
+
 WRONG, NOT_RUNNING, REFUSED, INTERRUPTED, PIPE_CLOSED = 1, 3, 4, 130, 141
 
 
@@ -78,7 +81,7 @@ def _runtime(options: argparse.Namespace) -> Path:
     if asked:
         return Path(asked)
     here = Path("var/run")
-    return here if any((here / name).exists() for name in ("alarm.sock", "board.sock")) else Path("/run/yunjian")
+    return here if any((here / name).exists() for name in ("alarm.sock", "board.sock")) else RUNTIME
 
 
 def _parser(language: str) -> Parser:
@@ -325,6 +328,16 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
         screen.flush()
 
     if options.demo is None:
+        if (wrong := _unusable(settings.paths.runtime)) is not None:
+            screen.problem(
+                Text(f"{wrong.zh}：见设置里的 paths.runtime", f"{wrong.en}: see paths.runtime in the settings")
+            )
+            return EX_CONFIG
+        if (wrong := _unusable(settings.paths.data)) is not None:
+            # Not a reason to leave the buttons without an agent: alerts are sent all the same.
+            screen.problem(Text(f"{wrong.zh}：告警不能留存", f"{wrong.en}: alerts are not kept"))
+        tool = "yunjian" if settings.paths.runtime == RUNTIME else f"yunjian --runtime {settings.paths.runtime}"
+        say(Text(f"启动中；另开一个终端：{tool} status", f"starting; in another terminal: {tool} status"))
         return run(options.config, options.seconds, say)
     from agent.demo.facility import DemoFailed, run_demo
 
@@ -340,6 +353,18 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
     except DemoFailed as error:
         screen.problem(error.text)
         return WRONG
+
+
+def _unusable(folder: Path) -> Text | None:
+    """Why nothing can be written to `folder`, which is made when it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "无权建立" if isinstance(error, PermissionError) else error.strerror
+        return Text(f"不能建立目录 {folder}（{reason}）", f"cannot make the folder {folder} ({error.strerror})")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Text(f"无权写入目录 {folder}", f"not allowed to write to the folder {folder}")
+    return None
 
 
 def _process(options: argparse.Namespace, screen: Screen) -> int:

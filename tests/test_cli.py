@@ -288,6 +288,15 @@ def test_config_check_tells_how_long_the_disk_lasts(
     assert (ran.status, "4.0 Mbit/s（估计）" in ran.out) == (0, True)
 
 
+def test_folders_that_cannot_be_made_are_told_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    paths = "paths: {data: file/data, runtime: file/run}\n"
+    ran = Ran(capsys, "run", "--config", config(tmp_path, RIGHT + paths), "--lang", "en")
+    assert (ran.status, ran.out) == (78, "")
+    assert "cannot make the folder" in ran.errors
+    assert "paths.runtime" in ran.errors
+
+
 def test_wrong_settings_keep_a_process_from_starting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ran = Ran(capsys, "process", "web", "--config", config(tmp_path, "facility: {}\n"), "--lang", "en")
     assert ran.status == 78

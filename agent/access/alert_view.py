@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from agent.access.console import RED, YELLOW, Screen, counted
 from agent.access.control import Delivery, Event, Incident
+from agent.access.status_view import subject_words
 from agent.access.times import NS, BadTime, duration, parse, shown
 from agent.facts import Text
 from agent.safety.conditions import MEANINGS
@@ -90,7 +91,8 @@ def show_incidents(screen: Screen, incidents: Sequence[Incident], zone: tzinfo, 
             words += screen.t(f" {lasted.zh}", f" for {lasted.en}")
         kind = str(incident.get("kind", ""))
         about = screen.say(_KINDS.get(kind, Text(kind, kind)))
-        subject = name or str(incident.get("subject", ""))
+        subject = str(incident.get("subject", ""))
+        subject = name if name and name != subject else screen.say(subject_words(subject))
         rows.append((str(incident.get("id", ""))[:length], at, about, subject, words, notes))
         colours.append("" if state in OVER else YELLOW if state == "restored" else RED)
     screen.table(rows, colours=colours)

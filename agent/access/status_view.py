@@ -136,8 +136,25 @@ def _of_condition(condition: dict[str, Any], found: Statuses) -> Problem:
     detail = condition.get("detail")
     why = _why(detail) if isinstance(detail, dict) else Text("", "")
     name = _name(subject, found)
+    told = subject_words(subject) if name == subject else Text(name, name)
     over = condition.get("kind") == "over_capacity"
-    return Problem(subject, Text(f"{name}：{zh}{why.zh}", f"{name}: {en}{why.en}"), alarm=over)
+    return Problem(subject, Text(f"{told.zh}：{zh}{why.zh}", f"{told.en}: {en}{why.en}"), alarm=over)
+
+
+def subject_words(subject: str) -> Text:
+    """`platform/cloud` in words, for what no process has a name for."""
+    kind, _, key = subject.partition("/")
+    kinds = {
+        "process": Text("进程", "process"),
+        "platform": Text("平台", "platform"),
+        "bridge": Text("报警板", "bridge"),
+        "volume": Text("录像盘", "volume"),
+        "room": Text("房间", "room"),
+        "camera": Text("摄像机", "camera"),
+        "zone": Text("防区", "zone"),
+    }
+    what = kinds.get(kind) if key else None
+    return Text(f"{what.zh} {key}", f"{what.en} {key}") if what else Text(subject, subject)
 
 
 def _why(detail: dict[str, Any]) -> Text:
@@ -170,7 +187,7 @@ def _of_alarm(alarm: Status, now_ns: int) -> list[Problem]:
     told = []
     for bridge in _each(alarm, "bridges"):
         if bridge.get("up") is False:
-            text = Text(f"采集板 {bridge.get('id')} 没有应答", f"bridge {bridge.get('id')} does not answer")
+            text = Text(f"报警板 {bridge.get('id')} 没有应答", f"bridge {bridge.get('id')} does not answer")
             told.append(Problem(f"bridge/{bridge.get('id')}", text))
     for platform in _each(alarm, "platforms"):
         subject, name = f"platform/{platform.get('id')}", platform.get("id")
@@ -181,7 +198,8 @@ def _of_alarm(alarm: Status, now_ns: int) -> list[Problem]:
             told.append(Problem(subject, text))
         elif isinstance(oldest_ns, int) and now_ns - oldest_ns > OLDEST_WAITING_S * NS:
             text = Text(
-                f"平台 {name} 有 {platform['waiting']} 条未送达", f"platform {name}: {platform['waiting']} waiting"
+                f"平台 {name} 有 {platform['waiting']} 条未送达",
+                f"platform {name}: {platform['waiting']} not delivered",
             )
             told.append(Problem(subject, text))
     store = alarm.get("store") or {}
@@ -282,10 +300,11 @@ def _routes(screen: Screen, alarm: Status) -> None:
     for platform in _each(alarm, "platforms"):
         up = platform.get("connected")
         state = screen.t("已连接", "connected") if up else screen.t("未连接", "not connected")
+        # The agent counts as waiting whatever has no receipt; people ask what has not even left.
+        unsent = max(0, (platform.get("waiting") or 0) - (platform.get("unreceipted") or 0))
         counts = screen.t(
-            f"待发 {platform.get('waiting', 0)}  待回执 {platform.get('unreceipted', 0)}"
-            f"  已回执 {platform.get('receipted', 0)}",
-            f"waiting {platform.get('waiting', 0)}  no receipt yet {platform.get('unreceipted', 0)}"
+            f"待发 {unsent}  待回执 {platform.get('unreceipted', 0)}  已回执 {platform.get('receipted', 0)}",
+            f"waiting {unsent}  no receipt yet {platform.get('unreceipted', 0)}"
             f"  receipted {platform.get('receipted', 0)}",
         )
         rows.append((str(platform.get("id")), screen.say(word(platform.get("role"))), state, counts))
@@ -296,7 +315,7 @@ def _routes(screen: Screen, alarm: Status) -> None:
         state = screen.t("正常", "up") if bridge.get("up") else screen.t("没有应答", "no answer")
         rows.append((str(bridge.get("id")), str(bridge.get("port", "")), state, str(bridge.get("firmware") or "")))
         colours.append("" if bridge.get("up") else YELLOW)
-    _headed(screen, Text("采集板", "Bridges"), rows, colours)
+    _headed(screen, Text("报警板", "Bridges"), rows, colours)
 
 
 def _headed(screen: Screen, title: Text, rows: Sequence[Sequence[str]], colours: Sequence[str] = ()) -> None:

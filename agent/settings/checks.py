@@ -28,7 +28,7 @@ _LISTS: Final = ("rooms", "cameras", "bridges", "zones", "platforms")
 _THINGS: Final = {
     "rooms": Text("房间", "room"),
     "cameras": Text("摄像机", "camera"),
-    "bridges": Text("采集板", "bridge"),
+    "bridges": Text("报警板", "bridge"),
     "zones": Text("防区", "zone"),
     "platforms": Text("平台", "platform"),
 }

@@ -123,7 +123,7 @@ def test_no_message_holds_a_password() -> None:
             "cameras[0].main: 端口应为 1 到 65535 的整数（70000）",
         ),
         ('"mqtts://police.example"', '^"mqtts://p:0"', "platforms[0].brokers[0]: 端口应为 1 到 65535 的整数（0）"),
-        ("bridge: B1", "bridge: ^B2", "zones[0].bridge: 没有这个采集板（'B2'）；已有：B1"),
+        ("bridge: B1", "bridge: ^B2", "zones[0].bridge: 没有这个报警板（'B2'）；已有：B1"),
         ("input: 0", "input: 0, cameras: [C01, ^C7]", "zones[0].cameras[1]: 没有这个摄像机（'C7'）；已有：C01"),
         ("volume: /", "volume: /, sync_every_s: ^.nan", "footage.sync_every_s: 应为 1 到 10 的数（'.nan'）"),
         (
