@@ -15,7 +15,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -23,33 +22,18 @@ from agent.audit import Deed
 from agent.clock import Clock, stamp
 from agent.delivery import rows
 from agent.delivery.alerts import Numbered, condition_alert, people_message, person_alert, wall_of, zone_alert
-from agent.delivery.dispatch import HELD_AT_MOST, Dispatch
 from agent.delivery.numbers import Numbers
-from agent.delivery.payload import (
-    Alert,
-    Identity,
-    Receipt,
-    cloud_event,
-    input_alert_id,
-    input_incident_id,
-    local_time,
-)
-from agent.delivery.store import AlarmStore, JobFailed, Opened
-from agent.facts import (
-    Condition,
-    ConditionKind,
-    InputChanged,
-    PeopleCounted,
-    Pulse,
-    Stamp,
-    Text,
-)
+from agent.delivery.outgoing import Outgoing
+from agent.delivery.payload import Identity, input_alert_id, input_incident_id, local_time
+from agent.delivery.store import AlarmStore, Opened
+from agent.facts import Condition, ConditionKind, InputChanged, PeopleCounted, Pulse, Stamp, Text
 from agent.inbox import Call, FactReport, InputReport, Item, LinkReport, PersonAsks, Site, SnapshotReport
 from agent.safety import conditions, zones
 from agent.safety.incidents import Happening, Incident, Life, NotNow
 from agent.safety.panel import Panel, ZoneChange, by_person
 from agent.safety.repeats import Repeats, Seen
 from agent.safety.watch import Watch
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +45,6 @@ STORE_STUCK_S: Final = 5.0
 
 PEOPLE_EVERY_S: Final = 60.0
 """A head count that does not change is told to the platforms this often."""
-
-PRUNE_EVERY_S: Final = 600.0
-"""The oldest history is forgotten this often, at most 500 rows of a kind: faster than any fault that flaps makes it."""
 
 _NOTHING: Final = Call(lambda: None)
 
@@ -94,11 +75,12 @@ class Desk:
         self._beat = beat
         self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._numbers = Numbers(clock)
-        self.dispatch = Dispatch(clock, self._delivery_moved, self._receipt_came)
+        self._out = Outgoing(identity, store, clock, lambda run: self.post(Call(run)))
+        self.dispatch = self._out.dispatch
         self.panel = Panel(site.zones)
         self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
         self.rooms: dict[str, PeopleCounted] = {}
-        self._prune_at_ns = clock.mono_ns()
+        self._seldom = Seldom(log, clock)
         self._told_people: dict[str, tuple[int, int]] = {}
         self._inputs: Repeats[rows.InputKey] = Repeats(rows.REPEATS_KEPT)
         self._facts: Repeats[rows.FactKey] = Repeats(rows.REPEATS_KEPT)
@@ -161,9 +143,19 @@ class Desk:
                 if item is _NOTHING or self._clock.mono_ns() - turned_ns >= TURN_S * 1e9:
                     self.turn()
                     turned_ns = self._clock.mono_ns()
-            except Exception:  # the top of the desk's thread: one bad item must not silence the buttons
-                log.exception("the desk could not deal with %r", item)
+            except Exception as error:  # noqa: BLE001  # the top of the desk's thread: no item may silence the buttons
+                what = type(item).__name__
+                self._seldom.say(logging.ERROR, f"{what} {error!r}", f"the desk could not deal with {what}", error)
+                self._give_up(item)
             self._beat()
+
+    def _give_up(self, item: Item) -> None:
+        """What could not be dealt with is new when it is told again: its sender keeps it, for it was not taken."""
+        match item:
+            case InputReport(fact):
+                self._inputs.forget((fact.board_uid, fact.boot_id, fact.event_id))
+            case FactReport():
+                self._facts.forget(item.key)
 
     def _pause_s(self) -> float:
         due_ns = self.dispatch.next_due_ns()
@@ -207,21 +199,9 @@ class Desk:
             seen = zones.Seen(late.state, late.at.wall_ns)
             change = self.panel.change(late.zone, seen, lambda _part: self._numbers.new_id())
             self._tell_change(change, None, late.at, 0, after=None)
-        self.dispatch.turn()
+        self._out.turn()
         if self._numbers.wants_block():
             self._store.submit(rows.reserve, lambda block: self.post(Call(lambda: self._numbers.take(block))))
-        for platform in self.dispatch.wants_more():
-            self._fetch(platform)
-        if now.mono_ns >= self._prune_at_ns:
-            self._prune_at_ns = now.mono_ns + round(PRUNE_EVERY_S * 1e9)
-            self._store.submit(partial(rows.prune, platforms=self.dispatch.platforms))
-
-    def _fetch(self, platform: str) -> None:
-        """Deliver what alarm.db holds for a platform."""
-        self._store.submit(
-            partial(rows.read_waiting, platform=platform, at_most=HELD_AT_MOST),
-            lambda waiting: self.post(Call(lambda: self.dispatch.restore(platform, waiting))),
-        )
 
     # Boards.
 
@@ -232,7 +212,8 @@ class Desk:
             return
         zone = self.panel.zone_of(fact.bridge_id, fact.input_no)
         if zone is None:
-            log.warning("board %s: input %d belongs to no zone", fact.bridge_id, fact.input_no)
+            text = f"board {fact.bridge_id}: input {fact.input_no} belongs to no zone"
+            self._seldom.say(logging.WARNING, text, text)  # a contact that nobody wired may chatter for years
             self._inputs.drop(key)
             return
         change = self.panel.change(
@@ -266,7 +247,7 @@ class Desk:
             seen_input=key,
             at_ns=at.wall_ns,
         )
-        self._bring_out(alerts, write, at_once=at_once, after=after)
+        self._out.bring_out(alerts, write, at_once=at_once, after=after)
         if change.seen_by_people:
             self._tell_zones()
 
@@ -293,7 +274,8 @@ class Desk:
             case Condition():
                 results = self.watch.take(report.fact, self._clock.mono_ns())
             case _:
-                log.warning("process %s told what only boards may tell", report.key[0])
+                text = f"process {report.key[0]} told what only boards may tell"
+                self._seldom.say(logging.WARNING, "not a board", text)
         if results:
             self._tell_conditions(results, report.key)
         else:
@@ -326,7 +308,7 @@ class Desk:
             after = partial(self._facts.safe, key) if key is not None else None
             # That storing fails can wait for no store.
             at_once = condition.kind is ConditionKind.STORE_FAILING
-            self._bring_out([alert], write, at_once=at_once, after=after)
+            self._out.bring_out([alert], write, at_once=at_once, after=after)
 
     def _people(self, fact: PeopleCounted) -> None:
         before = self.rooms.get(fact.room_id)
@@ -352,7 +334,7 @@ class Desk:
             ask.answer(_AMBIGUOUS)
             return
         incident, now = found[0], stamp(self._clock)
-        if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns >= incident.last_ns:
+        if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns:
             ask.answer(incident)
             return
         try:
@@ -368,7 +350,7 @@ class Desk:
         numbered = Numbered(self._numbers.new_id(), self._numbers.seq(), now.wall_ns, now.quality)
         alert = person_alert(after, ask.who, ask.why, numbered)
         write = rows.Write(incidents=(after,), deed=deed, at_ns=now.wall_ns)
-        self._bring_out([alert], write, at_once=False, after=partial(self._person_done, incident, ask, now.wall_ns))
+        self._out.bring_out([alert], write, at_once=False, after=partial(self._person_done, incident, ask, now.wall_ns))
 
     def _person_done(self, before: Incident, ask: PersonAsks, now_ns: int) -> None:
         """The commit holds; what the incident did between asking and now is newer, and wins."""
@@ -388,33 +370,7 @@ class Desk:
             self._tell_zones()
         ask.answer(after)
 
-    # Storing and sending.
-
-    def _bring_out(
-        self, alerts: list[Alert], write: rows.Write, *, at_once: bool, after: Callable[[], None] | None
-    ) -> None:
-        bodies = tuple((alert, cloud_event(alert, self._identity)) for alert in alerts)
-        at_once = at_once or not self._store.state().ok
-        if at_once:
-            self._offer(bodies)
-
-        def stored() -> None:
-            if not at_once:
-                self._offer(bodies)
-            if after is not None:
-                after()
-
-        def committed(result: Any) -> None:
-            if isinstance(result, JobFailed):
-                log.error("a change could not be stored: %s", result)
-            self.post(Call(stored))
-
-        complete = replace(write, alerts=bodies, platforms=self.dispatch.platforms)
-        self._store.submit(partial(rows.put, write=complete), committed)
-
-    def _offer(self, bodies: Iterable[tuple[Alert, dict[str, Any]]]) -> None:
-        for alert, body in bodies:
-            self.dispatch.offer(alert, body)
+    # The store.
 
     def _opened(self, opened: Opened) -> None:
         """Take over what earlier starts stored."""
@@ -425,20 +381,12 @@ class Desk:
         self._inputs.take_over(kept.seen_inputs)
         self._facts.take_over(kept.seen_facts)
         for platform in self.dispatch.platforms:
-            self._fetch(platform)
+            self._out.fetch(platform)
         if opened.anew:
             # The new database knows nothing of what lasts: without this, a restart would forget a latched alarm.
             states = tuple((zone.id, self.panel.state_of(zone.id)) for zone in self._site.zones)
             write = rows.Write(incidents=tuple(self.panel.open_incidents()), zones=states, at_ns=self._clock.wall_ns())
             self._store.submit(partial(rows.put, write=write))
-
-    def _delivery_moved(self, delivery: rows.Delivery) -> None:
-        self._store.submit(partial(rows.put_delivery, delivery=delivery))
-
-    def _receipt_came(self, platform: str, receipt: Receipt, wall_ns: int) -> None:
-        self._store.submit(
-            lambda db: rows.put_receipt(db, platform, receipt.id, receipt.status, receipt.case_no, wall_ns)
-        )
 
 
 def _refusal(error: NotNow) -> tuple[str, Text]:

@@ -299,7 +299,7 @@ def test_a_platform_away_for_weeks_takes_nothing_from_the_other(
 ) -> None:
     monkeypatch.setattr(dispatch, "HELD_AT_MOST", 20)
     monkeypatch.setattr(dispatch, "FEW", 10)
-    monkeypatch.setattr("agent.desk.HELD_AT_MOST", 20)
+    monkeypatch.setattr("agent.delivery.outgoing.HELD_AT_MOST", 20)
     desk.cloud.lose()
     for number in range(1, 61):
         desk.change(number, InputState.ALARM if number % 2 else InputState.NORMAL, input_no=1)
@@ -318,7 +318,7 @@ def test_what_waits_for_a_platform_no_longer_there_holds_up_nothing_at_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "HELD_AT_MOST", 20)
-    monkeypatch.setattr("agent.desk.HELD_AT_MOST", 20)
+    monkeypatch.setattr("agent.delivery.outgoing.HELD_AT_MOST", 20)
     path = tmp_path / "alarm.db"
     with office(path, connected=False) as first:
         first.police.connect()
@@ -364,3 +364,57 @@ def test_a_latched_alarm_outlives_its_database(tmp_path: Path) -> None:
     with office(path) as second:
         (incident,) = [each for each in second.incidents() if each.kind == "panic"]
         assert (incident.latched, incident.id) == (True, input_incident_id(UID, 1, 1))
+
+
+def test_a_new_press_can_be_acknowledged_although_the_clock_was_set_back(desk: Office) -> None:
+    desk.change(1, InputState.ALARM)
+    (incident,) = desk.incidents()
+    desk.clock.step_wall(50 * 365 * 86400)
+    assert desk.person(Happening.ACKNOWLEDGE, incident.id).state is Life.ACKNOWLEDGED
+    desk.clock.step_wall(-50 * 365 * 86400)
+    desk.change(2, InputState.NORMAL)
+    desk.change(3, InputState.ALARM)
+    assert desk.incidents()[0].state is Life.TRIGGERED
+    assert desk.person(Happening.ACKNOWLEDGE, incident.id).state is Life.ACKNOWLEDGED
+    states = [body["data"]["state"] for body in desk.police.alerts("panic")]
+    assert states == ["triggered", "acknowledged", "restored", "triggered", "acknowledged"]
+
+
+def test_a_fault_in_one_route_takes_no_press_from_the_other_platform_or_the_disk(
+    desk: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise LookupError("a fault of this program")
+
+    working = desk.police.publish
+    monkeypatch.setattr(desk.police, "publish", broken)
+    key = desk.change(1, InputState.ALARM)
+    assert len(desk.cloud.alerts("panic")) == 1
+    assert desk.acknowledged == [key]
+    monkeypatch.setattr(desk.police, "publish", working)
+    desk.police.connect()
+    desk.settle()
+    assert [body["id"] for body in desk.police.alerts("panic")] == [input_alert_id(UID, 1, 1)]
+
+
+def test_a_fact_that_could_not_be_dealt_with_is_taken_when_it_comes_again(
+    desk: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("a fault of this program")
+
+    with monkeypatch.context() as during:
+        during.setattr(desk.desk.watch, "take", broken)
+        for _ in range(3):
+            assert desk.tell(desk.condition(active=True), n=7) == []
+    assert desk.tell(desk.condition(active=True), n=7) == ["taken"], "its sender would wait for ever"
+    assert caplog.text.count("Traceback") == 1, "the same fault is logged once a minute"
+
+
+def test_an_input_that_nobody_wired_chatters_without_a_flood_of_lines(
+    desk: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(50):
+        desk.change(number, InputState.ALARM, input_no=7, settle=False)
+    desk.settle()
+    assert len([line for line in caplog.messages if "no zone" in line]) == 1

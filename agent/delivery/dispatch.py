@@ -283,7 +283,13 @@ class Dispatch:
         waited_ns = self._clock.mono_ns() - held.made_ns
         historical = held.made_ns < 0 or (send.attempt == 1 and waited_ns > HISTORICAL_AFTER_S * 1e9)
         message = to_bytes(held.body, historical)
-        uplink.route.publish(send.id, uplink.route.topics.event(held.alert_class), message)
+        route = uplink.route
+        try:
+            route.publish(send.id, route.topics.event(held.alert_class), message)
+        except Exception as error:  # noqa: BLE001  # the other platform and the disk are still to come
+            text = f"platform {route.platform}: a fault in publishing; connecting anew"
+            self._seldom.say(logging.ERROR, f"publish {route.platform}", text, error)
+            route.redial()
 
     def _done(self, platform: str, uplink: _Uplink, moved: outbox.Moved) -> None:
         wall_ns = self._clock.wall_ns()

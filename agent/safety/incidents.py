@@ -122,7 +122,9 @@ def step(incident: Incident, event: Event, now_ns: int) -> Incident:
     moved = replace(incident, state=state)
     match event.happening:
         case Happening.TRIGGER:
-            return replace(moved, count=incident.count + 1, last_ns=now_ns, restored_ns=0)
+            again = replace(moved, count=incident.count + 1, last_ns=now_ns, restored_ns=0)
+            # A new trigger sounds again, and that asks for a new acknowledgement, whatever the wall clock says.
+            return replace(again, acknowledged_ns=0, acknowledged_by="") if state is Life.TRIGGERED else again
         case Happening.ACKNOWLEDGE:
             return replace(moved, acknowledged_ns=now_ns, acknowledged_by=event.who)
         case Happening.RESTORE:

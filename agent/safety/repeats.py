@@ -53,3 +53,7 @@ class Repeats(Generic[Key]):
         when_safe = self._under_way.pop(key, None)
         if when_safe is not None:
             when_safe()
+
+    def forget(self, key: Key) -> None:
+        """What `key` names could not be dealt with: nobody is told, and it is new when it comes again."""
+        self._under_way.pop(key, None)

@@ -32,3 +32,14 @@ def test_the_oldest_is_forgotten() -> None:
         repeats.safe(key)
     assert repeats.look(1, lambda: None) is Seen.NEW
     assert repeats.look(3, lambda: None) is Seen.SAFE
+
+
+def test_forgotten_is_new_again_and_nobody_is_told() -> None:
+    repeats: Repeats[int] = Repeats(10)
+    told: list[int] = []
+    repeats.look(1, lambda: told.append(1))
+    repeats.forget(1)
+    repeats.forget(2)
+    assert repeats.look(1, lambda: told.append(2)) is Seen.NEW
+    repeats.safe(1)
+    assert told == [2]
