@@ -74,11 +74,19 @@ def test_a_dead_process_is_shown_and_nothing_at_all_is_another_status(
     assert "make run" in ran.errors
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_command_with_commands_below_it_runs_in_both_languages(
+    agent: Sockets, language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = Ran(capsys, "--lang", language, "incidents", "--runtime", str(agent.runtime))
+    assert (ran.status, "3f2a0000" in ran.out, ran.errors) == (1, True, "")
+
+
 @pytest.mark.parametrize(
     ("typed", "zh", "en"),
     [
         ("", "缺少 命令（status、events", "command is missing (status, events"),
-        ("footage", "缺少 命令（find、export）", "command is missing (find, export)"),
+        ("footage", "缺少 命令（find、export）", "a command is missing (find, export)"),
         ("stats", "没有命令 stats，可用：status、", "no command stats, there are: status, "),
         ("door ajar", "open|close 应为 open 或 close（ajar）", "open|close must be open or close (got ajar)"),
         ("press --hold x", "--hold 应为数（'x'）", "--hold must be a number (got 'x')"),

@@ -31,7 +31,8 @@ _COMPLAINTS: Final = (
 )
 """What argparse says in its own English, and what we say. The sentences are the same from Python 3.11 to 3.13."""
 
-_TITLES: Final = ("命令", "command")
+_TITLES: Final = ("命令", "command", "a command")
+"""What stands for a command in usage and complaints; `command` itself is taken: what to run is kept there."""
 
 _CHOICE: Final = re.compile(r"argument (.*?): invalid choice: '?(.*?)'? \(choose from (.*)\)", re.DOTALL)
 
@@ -148,8 +149,8 @@ class Build:
         self.option(parser, "--lang", zh="语言", en="language", choices=("zh", "en"), default=default)
 
     def _commands_of(self, parser: Parser, name: str, required: bool = True) -> Any:
-        title, place = ("命令", _TITLES[0]) if self._chinese else ("commands", _TITLES[1])
+        title, place, kept = ("命令", "命令", "命令") if self._chinese else ("commands", "command", "a command")
         return parser.add_subparsers(
-            title=title, metavar=place if name == "" else None, dest=place, required=required,
+            title=title, metavar=place if name == "" else None, dest=kept, required=required,
             parser_class=Parser,
         )  # fmt: skip
