@@ -18,6 +18,13 @@ from agent.wire import Refused, WireError
 EX_CONFIG: Final = 78
 """sysexits.h: wrong settings; the supervisor and systemd do not try again."""
 
+_WHERE_TO_LOOK: Final = {
+    "no_such_incident": Text("；编号见 yunjian incidents --all", "; yunjian incidents --all lists the ids"),
+    "ambiguous": Text("；编号见 yunjian incidents", "; yunjian incidents lists the ids"),
+    "no_such_camera": Text("；编号见 yunjian status", "; yunjian status lists the ids"),
+}
+"""What to do next when the agent knows nothing by that name."""
+
 RUNTIME: Final = Path("/run/yunjian")
 """Where an installation has its sockets."""
 
@@ -38,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.command(options, screen)
         screen.flush()
     except Refused as refusal:
-        screen.problem(refusal.text)
+        hint = _WHERE_TO_LOOK.get(refusal.code, Text("", ""))
+        screen.problem(Text(refusal.text.zh + hint.zh, refusal.text.en + hint.en))
         return REFUSED
     except WireError as error:
         return _not_reached(options, screen, error)
