@@ -1,6 +1,7 @@
 #!/bin/sh
-# The README's two commands in a bare Debian 12 chroot, so that a set-up step which only this machine has cannot hide.
+# The README's two commands in a bare Debian chroot, so that a set-up step which only this machine has cannot hide.
 #
+#   FRESH_SUITE=bookworm   bookworm has Python 3.11, trixie 3.13
 #   FRESH_DIR=folder   where the chroot is built (default: a new folder under TMPDIR; removed at the end)
 #   FRESH_CI=1         also run the tests with every Debian package (as CI does), beside `make test` on the bare machine
 #   SECONDS_TO_RUN=60  how long the demonstration runs
@@ -8,13 +9,13 @@ set -eu
 [ "$(id -u)" = 0 ] || { echo "make fresh needs root: it makes a chroot" >&2; exit 2; }
 command -v mmdebstrap >/dev/null || { echo "make fresh needs mmdebstrap: apt-get install mmdebstrap" >&2; exit 2; }
 source=$(cd "$(dirname "$0")/.." && pwd)
-[ -z "$(git -C "$source" status --porcelain)" ] || echo "note: what is not committed is not part of this trial" >&2
-
 if [ -z "${FRESH_INSIDE:-}" ]; then
   root=${FRESH_DIR:-$(mktemp -d)/root}
   trap 'rm -rf --one-file-system "$root"' EXIT
-  echo "bare Debian 12 in $root …"
-  mmdebstrap --quiet --variant=apt --include=make,git,python3-venv,ca-certificates bookworm "$root"
+  [ -z "$(git -C "$source" status --porcelain)" ] || echo "note: what is not committed is not part of this trial" >&2
+  suite=${FRESH_SUITE:-bookworm}
+  echo "bare Debian ($suite) in $root …"
+  mmdebstrap --quiet --variant=apt --include=make,git,python3-venv,ca-certificates "$suite" "$root"
   git clone -q "$source" "$root/root/yunjian"
   # A namespace of its own: whatever is mounted or left running in the chroot ends with it.
   FRESH_INSIDE=$root unshare --mount --pid --fork --kill-child "$0"

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Facility:
 
     def presses_received(self, platform: str) -> list[str]:
         """The ids of the presses in the database of a platform, one for each row."""
-        with sqlite3.connect(self.folder / f"platform-{platform}.db") as db:
+        with closing(sqlite3.connect(self.folder / f"platform-{platform}.db")) as db:
             tables = {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
             if "events" not in tables:
                 return []
