@@ -247,7 +247,8 @@ class Desk:
             seen_input=key,
             at_ns=at.wall_ns,
         )
-        self._out.bring_out(alerts, write, at_once=at_once, after=after)
+        # What was not stored is not acknowledged: the board keeps it, for the next start to take.
+        self._out.bring_out(alerts, write, at_once=at_once, after=after, refused=lambda: None)
         if change.seen_by_people:
             self._tell_zones()
 
@@ -350,7 +351,8 @@ class Desk:
         numbered = Numbered(self._numbers.new_id(), self._numbers.seq(), now.wall_ns, now.quality)
         alert = person_alert(after, ask.who, ask.why, numbered)
         write = rows.Write(incidents=(after,), deed=deed, at_ns=now.wall_ns)
-        self._out.bring_out([alert], write, at_once=False, after=partial(self._person_done, incident, ask, now.wall_ns))
+        done = partial(self._person_done, incident, ask, now.wall_ns)
+        self._out.bring_out([alert], write, at_once=False, after=done, refused=lambda: ask.answer(_CANNOT_STORE))
 
     def _person_done(self, before: Incident, ask: PersonAsks, now_ns: int) -> None:
         """The commit holds; what the incident did between asking and now is newer, and wins."""

@@ -418,3 +418,22 @@ def test_an_input_that_nobody_wired_chatters_without_a_flood_of_lines(
         desk.change(number, InputState.ALARM, input_no=7, settle=False)
     desk.settle()
     assert len([line for line in caplog.messages if "no zone" in line]) == 1
+
+
+def test_what_can_never_be_stored_is_published_and_neither_acknowledged_nor_done(
+    desk: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.change(1, InputState.ALARM)
+    (incident,) = desk.incidents()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("a value that no column takes")
+
+    monkeypatch.setattr(rows, "put", refuse)
+    desk.change(2, InputState.NORMAL)
+    desk.change(3, InputState.ALARM)
+    assert desk.acknowledged == [(UID, 1, 1)]
+    assert [body["data"]["state"] for body in desk.police.alerts("panic")].count("triggered") == 2
+    assert desk.person(Happening.ACKNOWLEDGE, incident.id)[0] == "store_failing"
+    assert desk.incidents()[0].state is Life.TRIGGERED
+    assert desk.tell(desk.condition(active=True)) == ["taken"], "its sender would send it for ever"

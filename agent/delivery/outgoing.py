@@ -37,22 +37,32 @@ class Outgoing:
         self.dispatch = Dispatch(clock, self._delivery_moved, self._receipt_came)
 
     def bring_out(
-        self, alerts: list[Alert], write: rows.Write, *, at_once: bool, after: Callable[[], None] | None
+        self,
+        alerts: list[Alert],
+        write: rows.Write,
+        *,
+        at_once: bool,
+        after: Callable[[], None] | None,
+        refused: Callable[[], None] | None = None,
     ) -> None:
-        """Store a change with its alerts, and publish them; `after` is run once it is committed."""
+        """Store a change with its alerts, and publish them; `after` is run once it is committed.
+
+        `refused` is run instead, where there is one, when the change can never be stored.
+        """
         bodies = tuple((alert, cloud_event(alert, self._identity)) for alert in alerts)
         at_once = at_once or not self._store.state().ok
 
-        def stored() -> None:
+        def done(then: Callable[[], None] | None) -> None:
             if not at_once:
                 self._offer(bodies)
-            if after is not None:
-                after()
+            if then is not None:
+                then()
 
         def committed(result: Any) -> None:
-            if isinstance(result, JobFailed):
+            failed = isinstance(result, JobFailed)
+            if failed:
                 log.error("a change could not be stored: %s", result)
-            self._later(stored)
+            self._later(partial(done, refused if failed and refused is not None else after))
 
         complete = replace(write, alerts=bodies, platforms=self.dispatch.platforms)
         if at_once:
