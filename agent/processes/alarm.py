@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -79,14 +79,21 @@ def main(settings_file: Path) -> int:
     while not stopping.is_set():
         clock.wait(stopping, 3600)
     liveness.stopping()
-    server.stop()
-    for board in boards.values():
-        board.stop()
-    desk.stop()
-    for route in routes:
-        route.stop()
-    store.stop()
-    return 0
+    # The store before the routes: a route may wait for a broker or a name server for longer than we are given.
+    stops = [server.stop, *(board.stop for board in boards.values()), desk.stop, store.stop]
+    return 0 if stopped_in_order([*stops, *(route.stop for route in routes)]) else 1
+
+
+def stopped_in_order(stops: Iterable[Callable[[], None]]) -> bool:
+    """Stop everything in this order; one that hangs keeps none of the others from it."""
+    in_order = True
+    for stop in stops:
+        try:
+            stop()
+        except RuntimeError as error:
+            log.error("%s", error)  # noqa: TRY400  # where it hangs is another thread
+            in_order = False
+    return in_order
 
 
 def identity_of(settings: Settings) -> Identity:

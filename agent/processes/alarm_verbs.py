@@ -194,7 +194,8 @@ def _events(store: AlarmStore, request: Request, reply: Reply) -> None:
     if type(limit) is not int or not 1 <= limit <= 1000:
         reply.refuse("bad_request", Text("limit 应为 1 到 1000", "limit is from 1 to 1000"))
         return
-    if not isinstance(after_seq, int | None) or not isinstance(kind, str | None):
+    in_range = after_seq is None or (type(after_seq) is int and abs(after_seq) < 1 << 62)
+    if not in_range or not isinstance(kind, str | None):
         reply.refuse("bad_request", Text("after_seq 或 kind 不对", "after_seq or kind is wrong"))
         return
     try:

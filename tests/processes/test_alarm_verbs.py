@@ -138,6 +138,13 @@ def test_any_request_is_answered(served: _Served, verb: str, args: dict[str, Any
         assert isinstance(served.ask(verb, **args), dict)
 
 
+def test_a_number_that_no_column_holds_is_refused(served: _Served) -> None:
+    for number in (1 << 64, -(1 << 64), True, 1.5):
+        with pytest.raises(Refused) as told:
+            served.ask("events", limit=1, after_seq=number)
+        assert told.value.code == "bad_request"
+
+
 def test_bytes_that_are_no_frame_end_their_connection_alone(served: _Served) -> None:
     for noise in (b"\xff" * 64, b"\x00\x00\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n"):
         with socket.socket(socket.AF_UNIX) as connection:
