@@ -38,6 +38,9 @@ _MOST_UNSENT_BYTES: Final = 4096
 
 _READ_BYTES: Final = 4096
 
+_SAY_AGAIN_S: Final = 60.0
+"""The same line is logged at most this often: a loose plug comes and goes several times a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoardStatus:
@@ -70,6 +73,7 @@ class SerialBoard:
         self._guard = threading.Lock()
         self._stopping = False
         self._opened_ns = time.monotonic_ns()
+        self._said: dict[str, int] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name=f"board-{port.name}", daemon=True)
 
@@ -124,20 +128,18 @@ class SerialBoard:
         while not self._stopping:
             try:
                 with contextlib.closing(self._opened()) as port:
-                    log.info("board port %s is open", self._port)
+                    self._say(logging.INFO, f"port {self._port} is open")
                     self._turn(port)
-                    said = ""
                 reason = "stopped"
             except FileNotFoundError:
                 reason = f"port_missing: {self._port}"
             except (OSError, serial.SerialException) as error:
                 reason = f"port_lost: {error}" if self._link_open() else f"port_missing: {error}"
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # the top of the board's thread: logged, and begun anew
                 reason = f"port_lost: a fault of this program, see the log: {type(error).__name__}"
-                if reason != said:
-                    log.exception("board on %s", self._port)
+                self._say(logging.ERROR, f"on {self._port}: {type(error).__name__}: {error}", error)
             if reason != said and not self._stopping:
-                log.warning("board: %s", reason)
+                self._say(logging.WARNING, reason)
                 said = reason
             with self._guard:
                 reports = self._link.close(reason, time.monotonic_ns())
@@ -151,6 +153,15 @@ class SerialBoard:
         with self._guard:
             write, self._wake_write = self._wake_write, -1
         os.close(write)
+
+    def _say(self, level: int, text: str, error: Exception | None = None) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns - self._said.get(text, -(1 << 62)) < _SAY_AGAIN_S * 1e9:
+            return
+        if len(self._said) >= 32:
+            self._said.clear()
+        self._said[text] = now_ns
+        log.log(level, "board: %s", text, exc_info=error)
 
     def _opened(self) -> serial.Serial:
         if not self._port.exists():

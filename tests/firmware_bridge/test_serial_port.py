@@ -1,5 +1,6 @@
 """The thread on a real terminal device: a pseudo-terminal with the simulated board, or with nobody, behind it."""
 
+import logging
 import os
 import pty
 import queue
@@ -117,10 +118,24 @@ def test_garbage_on_the_line(simulated: SimulatedBoard, desk: Desk) -> None:
     until(desk.snapshots, 5, "the first snapshot")
     for number in range(20):
         simulated.inject(os.urandom(100) + (b"\x00" if number % 2 else b""))
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: desk.events("normal"), 10, "a press through the noise")
     assert len(desk.events()) == 1
     assert desk.board.status().crc_errors > 0
+
+
+def test_a_loose_plug_makes_no_flood_of_lines(
+    simulated: SimulatedBoard, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    until(desk.snapshots, 5, "the first snapshot")
+    for number in range(1, 5):
+        simulated.unplug()
+        until(lambda: len(desk.downs()) >= number, 5, "the loss is told")  # noqa: B023
+        simulated.plug()
+        until(lambda: len(desk.snapshots()) > number, 5, "the board is back")  # noqa: B023
+    lines = [line for line in caplog.messages if line.startswith("board")]
+    assert len(lines) == len(set(lines)), "the same line again"
 
 
 def test_half_a_frame_and_then_nothing(simulated: SimulatedBoard, desk: Desk) -> None:
