@@ -60,16 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _not_reached(options: argparse.Namespace, screen: Screen, error: WireError) -> int:
-    from agent.access.control import not_allowed, not_running
+    from agent.access.control import PROCESSES, not_allowed, not_running
 
     runtime = _runtime(options)
     if (why := not_allowed(runtime, error)) is not None:
         screen.problem(why)
         return REFUSED
-    if not any((runtime / f"{name}.sock").exists() for name in ("alarm", "record", "vision", "web")):
+    missing = [name for name in PROCESSES if not (runtime / f"{name}.sock").exists()]
+    if len(missing) == len(PROCESSES):
         screen.problem(not_running(runtime))
     else:
-        zh, en = f"代理没有应答（{runtime}）：{error}", f"the agent does not answer ({runtime}): {error}"
+        what = Text(str(error), str(error))
+        if missing:
+            what = Text(f"没有在运行的进程：{'、'.join(missing)}", f"processes that do not run: {', '.join(missing)}")
+        zh, en = f"代理没有应答（{runtime}）：{what.zh}", f"the agent does not answer ({runtime}): {what.en}"
         screen.problem(Text(f"{zh}；见 yunjian status", f"{en}; see yunjian status"))
     return NOT_RUNNING
 

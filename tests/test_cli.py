@@ -65,6 +65,9 @@ def test_a_dead_process_is_shown_and_nothing_at_all_is_another_status(
 ) -> None:
     agent.stop("vision")
     assert "进程 vision（计数）没有应答" in Ran(capsys, "status", "--runtime", str(agent.runtime)).out
+    agent.stop("record")
+    ran = Ran(capsys, "footage", "find", "--runtime", str(agent.runtime))
+    assert (ran.status, "没有在运行的进程：record、vision；" in ran.errors) == (3, True)
     agent.stop_all()
     ran = Ran(capsys, "status", "--runtime", str(agent.runtime))
     assert (ran.status, "没有在运行" in ran.out) == (3, True)
@@ -152,9 +155,9 @@ def test_incidents_are_listed_acknowledged_and_reset(agent: Sockets, capsys: pyt
 def test_a_refusal_has_its_own_exit_status(agent: Sockets, capsys: pytest.CaptureFixture[str]) -> None:
     runtime = ("--runtime", str(agent.runtime))
     ran = Ran(capsys, "incidents", "ack", "zzz", *runtime)
-    assert (ran.status, ran.errors) == (4, "yunjian: 没有这个警情\n")
+    assert (ran.status, ran.errors) == (4, "yunjian: 没有这个警情；编号见 yunjian incidents --all\n")
     ran = Ran(capsys, "incidents", "ack", "3f2a", *runtime, "--lang", "en")
-    assert (ran.status, ran.errors) == (4, "yunjian: the id is too short\n")
+    assert (ran.status, ran.errors) == (4, "yunjian: the id is too short; yunjian incidents lists the ids\n")
 
 
 def test_the_demonstration_is_acted_on_and_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
