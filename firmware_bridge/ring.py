@@ -72,7 +72,7 @@ class Ring:
         cell = None
         if is_press:
             cell = self._free_cell()
-            self._keep(cell, PanicCell(event.input_no, event.boot_id, event.event_id, event.count, event.previous))
+            self._keep(cell, _cell_of(event))
         if self.lost:
             event = replace(event, lost_before=True)
         if len(self._held) < PLACES:
@@ -144,6 +144,8 @@ class Ring:
             if earlier is not None:
                 merged = replace(held.event, count=min(0xFFFF, self._held[earlier].event.count + held.event.count))
                 self._held[at] = replace(held, event=merged)
+                if held.cell is not None:
+                    self._keep(held.cell, _cell_of(merged))  # before the other is cleared: a power cut counts twice
                 self._drop(earlier)
                 return
             newest_of[held.event.input_no] = at
@@ -174,6 +176,10 @@ class Ring:
     def _keep(self, number: int, cell: PanicCell | None) -> None:
         self._cells[number] = cell
         self.writes.append(cell_write(number, cell))
+
+
+def _cell_of(event: Event) -> PanicCell:
+    return PanicCell(event.input_no, event.boot_id, event.event_id, event.count, event.previous)
 
 
 def _from_cell(cell: PanicCell) -> Event:

@@ -141,3 +141,15 @@ def test_contacts_give_way_to_presses_and_that_is_told() -> None:
     assert [event.event_id for event in ring.events] == [*range(2, 17), 17]
     assert ring.lost
     assert ring.events[-1].lost_before
+
+
+def test_presses_counted_into_one_survive_a_power_cut() -> None:
+    ring = Ring([None] * eeprom.CELLS, lambda _: True)
+    for number in range(1, PLACES + 1):
+        ring.add(_event(number, 0, LineState.ALARM, 1), is_press=True)
+    ring.add(_event(PLACES + 1, 1, LineState.ALARM, 1), is_press=True)
+    image = eeprom.blank(bytes(8))
+    for write in ring.writes:
+        image = eeprom.written(image, write)
+    again = Ring(eeprom.cells_of(image), lambda _: True)
+    assert sum(event.count for event in again.events) == PLACES + 1
