@@ -6,6 +6,7 @@ settings loader as an installation.
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from agent.facts import Text
 from agent.footage.files import create_volume
 
 _CAMERAS_START_S: Final = 15.0
+
+_OWN_BROKER: Final = re.compile(r"mqtt://[\w.-]+(:\d{1,5})?")
 
 FACILITY_ID: Final = "DEMO01"
 """The facility id in facility.yaml beside this module."""
@@ -61,6 +64,13 @@ def run_demo(
     day before it. `broker` is the address of a broker of the user's own.
     Raises DemoFailed.
     """
+    if broker is not None and not _OWN_BROKER.fullmatch(broker):
+        raise DemoFailed(
+            Text(
+                f"broker 的地址应为 mqtt://主机[:端口]，演示不用用户名和证书（{broker}）",
+                f"a broker of your own is mqtt://host[:port], without user and certificate here (got {broker})",
+            )
+        )
     folder = folder.resolve()
     runtime, logs = folder / "run", folder / "log"
     for each in (runtime, logs, folder / "data"):

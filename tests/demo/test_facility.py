@@ -55,3 +55,22 @@ def test_a_second_demonstration_in_the_same_folder_is_told_to_wait(tmp_path: Pat
     assert done.returncode != 0
     assert "stop it first" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_no_broker_is_told_before_anything_starts(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "agent",
+        "--lang",
+        "en",
+        "run",
+        "--demo",
+        str(tmp_path / "var"),
+        "--broker",
+        "here",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "mqtt://host[:port]" in done.stderr
+    assert not (tmp_path / "var").exists()
