@@ -11,6 +11,7 @@ Invariants
 5. Wrong settings (exit status 78) are never retried: they are told once, and `run` ends.
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -202,7 +203,8 @@ class _Supervisor:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = (self._logs / f"{name}.log").open("ab")
         self._running[name] = child.start(command, environment, stderr=log)
-        os.setpriority(os.PRIO_PROCESS, self._running[name].pid, NICE.get(name, 0))
+        with contextlib.suppress(PermissionError):  # started under `nice`, nobody but root may take that back
+            os.setpriority(os.PRIO_PROCESS, self._running[name].pid, NICE.get(name, 0))
         if log is not None:
             log.close()
         self._children[name] = replace(self._children[name], state="starting", since_s=now_s, beat_s=now_s)
