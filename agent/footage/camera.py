@@ -261,6 +261,8 @@ class _Reader:
             except Exception as error:
                 log.exception("camera %s: the reader failed", self._camera.name)
                 ended = Ended(Trouble.SILENT, type(error).__name__, False)
+            if self._over():
+                return  # that it ends now is not the camera's doing
             self._camera.put(ended, self)
             attempt = 0 if ended.was_open else attempt + 1
             wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]

@@ -76,6 +76,21 @@ def test_packets_of_a_real_stream(tmp_path: Path) -> None:
         assert camera.join(10)
 
 
+def test_a_stop_is_not_told_as_an_end_of_the_stream(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4")
+    server = RtspServer(tmp_path)
+    server.start()
+    camera = Camera("one", Address(server.url("a.mp4")), SystemClock(), 2.0)
+    try:
+        camera.start()
+        taken(camera, Arrived)
+        camera.ask_to_stop()
+        assert camera.join(10)
+        assert not [each for each in camera.take() if isinstance(each, Ended)]
+    finally:
+        server.stop()
+
+
 def test_an_error_text_never_holds_the_password(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("Geheim!42")
