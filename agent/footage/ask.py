@@ -6,9 +6,9 @@ An answer that is longer than a frame of the wire is not given: who asks for a l
 from typing import Any, Final
 
 from agent.facts import Text
-from agent.footage import index as rows
-from agent.footage.index import SegmentRow
+from agent.footage import rows
 from agent.footage.recorder import Recorder
+from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS, Gap, Span, ledger
 from agent.wire import Refused
 

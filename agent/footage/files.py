@@ -10,6 +10,8 @@ Invariants
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -118,20 +120,31 @@ def parse_name(path: PurePosixPath) -> SegmentName | None:
     return name if segment_path(name.camera_uuid, name.stream, name.start_ns, name.seq) == path else None
 
 
-def list_segments(volume: Path) -> dict[str, int]:
-    """Every .mp4 below the volume, quarantine left out: path below the volume -> size in bytes."""
+def segment_directories(volume: Path, camera: str | None = None) -> Iterator[str]:
+    """Every directory below the volume, or below one camera of it, that holds .mp4 files, as a path below the
+    volume; of each camera the newest first. Left out are quarantine and what may not be read, such as the
+    lost+found of a disk."""
+    tops = [camera] if camera is not None else sorted(entry.name for entry in _entries(volume) if _is_directory(entry))
+    for top in tops:
+        if top != QUARANTINE:
+            yield from (os.path.relpath(each, volume) for each in _holding(volume / top))
+
+
+def list_directory(volume: Path, directory: str) -> dict[str, int]:
+    """Every .mp4 file in a directory below the volume: path below the volume -> size in bytes. Raises OSError."""
     found: dict[str, int] = {}
-    for top in _entries(volume):
-        if not top.is_dir(follow_symlinks=False) or top.name == QUARANTINE:
-            continue
-        waiting = [top.path]
-        while waiting:
-            for entry in _entries(Path(waiting.pop())):
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif entry.name.endswith(".mp4"):
-                    found[os.path.relpath(entry.path, volume)] = entry.stat(follow_symlinks=False).st_size
+    with suppress(FileNotFoundError):
+        for entry in _entries(volume / directory):
+            if _is_film(entry):
+                found[f"{directory}/{entry.name}"] = entry.stat(follow_symlinks=False).st_size
     return found
+
+
+def newest_seq(volume: Path, camera: str) -> int:
+    """The highest number in the newest directory of a camera by its file names, 0 when there is none."""
+    directory = next(segment_directories(volume, camera), None)
+    names = [] if directory is None else [parse_name(PurePosixPath(path)) for path in list_directory(volume, directory)]
+    return max((name.seq for name in names if name is not None), default=0)
 
 
 def make_directories(volume: Path, path: PurePosixPath) -> list[Path]:
@@ -158,6 +171,26 @@ def free_bytes(path: Path) -> int:
     """Bytes that this process may still write on the file system of `path`."""
     seen = os.statvfs(path)
     return seen.f_bavail * seen.f_frsize
+
+
+def _holding(path: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(_entries(path), key=lambda entry: entry.name, reverse=True)
+    except (FileNotFoundError, PermissionError):
+        return
+    for entry in entries:
+        if _is_directory(entry):
+            yield from _holding(Path(entry.path))
+    if any(_is_film(entry) for entry in entries):
+        yield path
+
+
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _is_film(entry: "os.DirEntry[str]") -> bool:
+    return entry.name.endswith(".mp4") and not _is_directory(entry)
 
 
 def _entries(path: Path) -> list["os.DirEntry[str]"]:

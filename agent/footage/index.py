@@ -13,15 +13,12 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from agent.footage.timeline import Gap, GapReason, SegmentRef
+from agent.footage.rows import Statement
 
 log = logging.getLogger(__name__)
-
-Statement = tuple[str, Sequence[Any]]
 
 MIGRATIONS: Final = (
     """
@@ -43,6 +40,11 @@ MIGRATIONS: Final = (
         reason TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '');
     CREATE INDEX gap_camera_from ON gap (camera, from_ns);
     CREATE UNIQUE INDEX gap_open ON gap (camera) WHERE to_ns IS NULL;
+    """,
+    # What a start asks for, before anything is recorded: no table of a million rows is read through for it.
+    """
+    CREATE INDEX segment_camera_seq ON segment (camera, seq);
+    CREATE INDEX segment_open ON segment (volume) WHERE state = 'open';
     """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""
@@ -69,31 +71,6 @@ class IndexBroken(Exception):
     """footage.db cannot be read. The text says what SQLite said."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """One row of the table `segment`; `path` is below its volume. Times in wall nanoseconds."""
-
-    camera: str
-    volume: str
-    stream: str
-    run: int | None
-    seq: int
-    start_ns: int
-    end_ns: int | None
-    frames: int
-    bytes: int
-    path: str
-    codec: str
-    width: int
-    height: int
-    sha256: str | None
-    previous: str | None
-    state: str
-
-
-_SEGMENT_COLUMNS: Final = ", ".join(SegmentRow.__dataclass_fields__)
-
-
 class Pending:
     """Something submitted; `done` is set once it is committed."""
 
@@ -114,10 +91,16 @@ class Index:
         self._wake = threading.Condition()
         self._stopping = False
         self._failing: str | None = None
+        self._prepared = False
         self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
 
+    def prepare(self) -> None:
+        """Make or migrate the database. Raises as the function `prepare`; `start` tries it again then."""
+        prepare(self.path)
+        self._prepared = True
+
     def start(self) -> None:
-        """Begin to write. The database must have been made by `prepare`."""
+        """Begin to write."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -165,9 +148,9 @@ class Index:
                 if not batch:
                     return
                 try:
-                    connection = connection or _connect(self.path)
+                    connection = connection or self._connect()
                     self._commit(connection, batch)
-                except sqlite3.Error as error:
+                except (sqlite3.Error, IndexBroken, OSError) as error:
                     if self._failing is None:
                         log.warning("footage index: %s; trying again every %s s", error, FAILING_RETRY_S)
                     self._failing = str(error)
@@ -185,6 +168,11 @@ class Index:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._prepared:
+            self.prepare()
+        return _connect(self.path)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -247,136 +235,3 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
-
-
-# What is written.
-
-
-def put_volume(uuid: str, path: Path, agent: str, created_ns: int) -> Statement:
-    """The row of a volume."""
-    return ("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?)", (uuid, str(path), agent, created_ns))
-
-
-def put_camera(uuid: str, camera_id: str, name: str) -> Statement:
-    """The row of a camera; its name may change, its uuid never does."""
-    return ("INSERT OR REPLACE INTO camera VALUES (?, ?, ?)", (uuid, camera_id, name))
-
-
-def put_run(number: int, camera: str, stream: str, boot: str, wall_ns: int, mono_ns: int, quality: str) -> Statement:
-    """The row of a run: one unbroken sequence of packets of one camera."""
-    return ("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", (number, camera, stream, boot, wall_ns, mono_ns, quality))
-
-
-def put_segment(row: SegmentRow) -> Statement:
-    """A segment, new or known anew by its path."""
-    marks = ", ".join("?" for _ in SegmentRow.__dataclass_fields__)
-    values = [getattr(row, name) for name in SegmentRow.__dataclass_fields__]
-    return (f"INSERT OR REPLACE INTO segment ({_SEGMENT_COLUMNS}) VALUES ({marks})", values)
-
-
-def end_segment(
-    volume: str, path: str, state: str, end_ns: int, frames: int, size_bytes: int, sha256: str | None
-) -> Statement:
-    """A segment is written to its end."""
-    return (
-        "UPDATE segment SET state = ?, end_ns = ?, frames = ?, bytes = ?, sha256 = ? WHERE volume = ? AND path = ?",
-        (state, end_ns, frames, size_bytes, sha256, volume, path),
-    )
-
-
-def drop_segment(volume: str, path: str) -> Statement:
-    """A segment never held anything that plays."""
-    return ("DELETE FROM segment WHERE volume = ? AND path = ?", (volume, path))
-
-
-def put_gap(camera: str, gap: Gap) -> Statement:
-    """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
-    return (
-        "INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) VALUES (?, ?, ?, ?, ?)",
-        (camera, gap.from_ns, gap.to_ns, gap.reason, gap.detail),
-    )
-
-
-def mark_gap(camera: str, from_ns: int, now_ns: int, reason: str, detail: str) -> list[Statement]:
-    """No footage from `from_ns` on, for this reason. A gap that lasts already and was not yet explained takes
-    the reason; one with another reason ends now, and this one begins."""
-    return [
-        (
-            "UPDATE gap SET reason = ?, detail = ? WHERE camera = ? AND to_ns IS NULL AND reason IN (?, ?)",
-            (reason, detail, camera, GapReason.STARTING, GapReason.CONNECTION_LOST),
-        ),
-        (
-            "DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND reason != ? AND from_ns >= ?",
-            (camera, reason, now_ns),
-        ),
-        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL AND reason != ?", (now_ns, camera, reason)),
-        (_BEGIN_GAP, (camera, from_ns, camera, now_ns, reason, detail)),
-    ]
-
-
-_BEGIN_GAP: Final = """
-    INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) SELECT
-    ?, MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND to_ns <= ?), 0)), NULL, ?, ?"""
-"""A gap begins where the footage ended, or where the gap row after that footage did."""
-
-
-def end_gap(camera: str, to_ns: int) -> list[Statement]:
-    """The gap that lasts ends; one that would be empty, because the clock was set back, is none."""
-    return [
-        ("DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND from_ns >= ?", (camera, to_ns)),
-        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL", (to_ns, camera)),
-    ]
-
-
-# What is read.
-
-
-def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
-    """Every segment row, by camera and sequence."""
-    for row in connection.execute(f"SELECT {_SEGMENT_COLUMNS} FROM segment ORDER BY camera, seq"):
-        yield SegmentRow(*row)
-
-
-def segments_between(
-    connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int, longest_ns: int
-) -> list[SegmentRow]:
-    """At most `limit` segments of a camera that may touch the range, by start; none is longer than `longest_ns`."""
-    rows = connection.execute(
-        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE camera = ? AND start_ns >= ? AND start_ns < ?"
-        " AND (end_ns IS NULL OR end_ns > ?) AND state != 'lost' ORDER BY start_ns LIMIT ?",
-        (camera, from_ns - longest_ns, to_ns, from_ns, limit),
-    )
-    return [SegmentRow(*row) for row in rows]
-
-
-def gaps_between(connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int) -> list[Gap]:
-    """At most `limit` gap rows of a camera that touch the range, by start."""
-    rows = connection.execute(
-        "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND from_ns < ?"
-        " AND (to_ns IS NULL OR to_ns > ?) ORDER BY from_ns LIMIT ?",
-        (camera, to_ns, from_ns, limit),
-    )
-    return [Gap(*row) for row in rows]
-
-
-def last_of(connection: sqlite3.Connection, camera: str) -> tuple[int, int | None, str | None]:
-    """Highest sequence number of a camera (0: none), when its footage ends, and the hash of its last closed file."""
-    (seq, end_ns) = connection.execute(
-        "SELECT COALESCE(MAX(seq), 0), MAX(end_ns) FROM segment WHERE camera = ?", (camera,)
-    ).fetchone()
-    row = connection.execute(
-        "SELECT sha256 FROM segment WHERE camera = ? AND sha256 IS NOT NULL ORDER BY seq DESC LIMIT 1", (camera,)
-    ).fetchone()
-    return seq, end_ns, row[0] if row else None
-
-
-def last_run(connection: sqlite3.Connection) -> int:
-    """The highest run number, 0 when there is none."""
-    return int(connection.execute("SELECT COALESCE(MAX(id), 0) FROM run").fetchone()[0])
-
-
-def as_reference(row: SegmentRow, volume: Path, end_ns: int) -> SegmentRef:
-    """A row as what exports take."""
-    return SegmentRef(
-        str(volume / row.path), row.start_ns, end_ns, row.codec, row.width, row.height, row.bytes, row.state
-    )

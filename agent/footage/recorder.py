@@ -5,11 +5,13 @@ and reading have threads of their own (sync.py, index.py, camera.py).
 
 Invariants
 1. This thread alone owns the tracks; `status`, `conditions` and `live_end` read single values of them.
-2. Nothing is recorded before the volume was checked and recovered; VOLUME.json is looked at again and again.
+2. Nothing is recorded before the volume was checked and its open files recovered; VOLUME.json is looked at again
+   and again. No other file, and no index, is waited for.
 3. One camera's trouble, and one file's, leave every other camera untouched.
 """
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +21,11 @@ from typing import Any, Final
 
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
-from agent.footage import index as rows
+from agent.footage import rows
 from agent.footage.camera import Camera, Trouble
-from agent.footage.files import Volume, VolumeRefused, check_volume, free_bytes
-from agent.footage.index import Index, IndexBroken, prepare, set_aside
+from agent.footage.comparison import Comparison
+from agent.footage.files import Volume, VolumeRefused, check_volume, free_bytes, newest_seq
+from agent.footage.index import Index, IndexBroken, set_aside
 from agent.footage.recovery import Found, recover
 from agent.footage.reel import CameraPlan, Store, is_full
 from agent.footage.sync import SLOW_S, SyncThread
@@ -85,6 +88,7 @@ class Recorder:
         self._reserve_bytes = reserve_bytes
         self._sync = make_sync(sync_every_s, clock)
         self._rebuilt = False
+        self._comparison: Comparison | None = None
         self._store = Store(index, self._sync, clock, boot, int(segment_s * NS))
         self._tracks = [
             Track(plan, Camera(plan.id, plan.address, clock, silent_after_s / 2), self._store, int(silent_after_s * NS))
@@ -103,19 +107,13 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Open the index (a broken one is moved aside) and begin. Raises OSError or IndexBroken when there is no
-        place at all for the index."""
-        self._rebuilt = not self.index.path.exists()
+        """Open the index (a broken one is moved aside) and begin: with no index at all, if need be."""
         try:
-            prepare(self.index.path)
-        except IndexBroken as error:
-            now = datetime.fromtimestamp(self._clock.wall_ns() // NS, UTC)
-            aside = set_aside(self.index.path, f"{now:%Y%m%dT%H%M%SZ}")
-            log.warning("the footage index is broken (%s); moved to %s, building a new one", error, aside.name)
-            prepare(self.index.path)
-            self._rebuilt = True
-        with self.index.reading() as connection:
-            self._store.runs = rows.last_run(connection)
+            self._open_index()
+        except (OSError, sqlite3.Error, IndexBroken) as error:
+            # Files say themselves what they are: recording goes on, and the index is tried again and again.
+            log.error("the footage index cannot be used: %s", error)  # noqa: TRY400 - the text says it all
+            self._store.runs = self._clock.wall_ns() // NS  # above every number ever given
         self.index.start()
         self._sync.start()
         for track in self._tracks:
@@ -128,9 +126,12 @@ class Recorder:
         for track in self._tracks:
             track.camera.ask_to_stop()
         self._stop.set()
+        self._stop_comparison()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise RuntimeError("the recording thread did not stop: the disk does not answer")
+        if self._comparison is not None and not self._comparison.join(timeout_s):
+            raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
         self._sync.stop(timeout_s)
         self.index.stop(timeout_s)
         for track in self._tracks:
@@ -220,6 +221,7 @@ class Recorder:
                 self._check_volume(now)
             for track in self._tracks:
                 self._turn(track, now)
+            self._look_at_comparison()
             if self._store.damaged is not None:
                 self._tell(ConditionKind.FOOTAGE_DAMAGED, {"path": self._store.damaged})
                 self._store.damaged = None
@@ -280,26 +282,61 @@ class Recorder:
         self._refusal = "" if reason is GapReason.DISK_FULL else detail
         if reason is not GapReason.DISK_FULL:
             self._mounted = None  # what comes back is looked at as though it were new
+            self._stop_comparison()
         for track in self._tracks:
             track.stopped_by_volume()
 
-    def _recover(self, volume: Volume, now: Stamp) -> None:
-        cameras = {track.plan.uuid: track.plan.id for track in self._tracks}
-        found: Found = recover(volume, self.index, cameras, now.wall_ns, self._rebuilt, self._turn_over)
-        self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
+    def _open_index(self) -> None:
+        self._rebuilt = not self.index.path.exists()
+        try:
+            self.index.prepare()
+        except IndexBroken as error:
+            now = datetime.fromtimestamp(self._clock.wall_ns() // NS, UTC)
+            aside = set_aside(self.index.path, f"{now:%Y%m%dT%H%M%SZ}")
+            log.warning("the footage index is broken (%s); moved to %s, building a new one", error, aside.name)
+            self.index.prepare()
+            self._rebuilt = True
         with self.index.reading() as connection:
-            for track in self._tracks:
-                track.resume(*rows.last_of(connection, track.plan.uuid))
-        if found.rebuilt:
+            self._store.runs = rows.last_run(connection)
+
+    def _recover(self, volume: Volume, now: Stamp) -> None:
+        """What was being written and what is newest, before recording begins; the rest is compared meanwhile."""
+        self._stop_comparison()
+        known: dict[str, tuple[int, int | None, str | None]] = {}
+        try:
+            cameras = {track.plan.uuid: track.plan.id for track in self._tracks}
+            self._tell_found(recover(volume, self.index, cameras, now.wall_ns, self._rebuilt, self._turn_over))
+            with self.index.reading() as connection:
+                known = {camera: rows.last_of(connection, camera) for camera in cameras}
+        except sqlite3.Error as error:
+            log.error("nothing is recovered: the footage index cannot be read: %s", error)  # noqa: TRY400
+        self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
+        last_seq: dict[str, int] = {}
+        for track in self._tracks:
+            seq, end_ns, sha256 = known.get(track.plan.uuid, (0, None, None))
+            last_seq[track.plan.uuid] = seq = max(seq, newest_seq(volume.path, track.plan.uuid))
+            track.resume(seq, end_ns, sha256)
+        self._comparison = Comparison(volume, self.index, last_seq, self._rebuilt, self._clock)
+        self._comparison.start()
+
+    def _stop_comparison(self) -> None:
+        if self._comparison is not None:
+            self._comparison.ask_to_stop()
+
+    def _look_at_comparison(self) -> None:
+        comparison = self._comparison
+        if comparison is None:
+            return
+        self._tell_found(comparison.found)
+        if comparison.over:
+            self._comparison = None
+            self._rebuilt = self._rebuilt and not comparison.whole
+
+    def _tell_found(self, found: Found) -> None:
+        if found.rebuilt and found.recovered:
             self._tell(ConditionKind.INDEX_REBUILT, {"files": len(found.recovered)})
         if found.damaged:
             self._tell(ConditionKind.FOOTAGE_DAMAGED, {"files": len(found.damaged), "path": found.damaged[0]})
-        self._rebuilt = False
-        if found.recovered or found.removed or found.quarantined:
-            log.warning(
-                "recovered %s files of footage, removed %s empty ones, put %s in quarantine",
-                len(found.recovered), len(found.removed), len(found.quarantined),
-            )  # fmt: skip
 
     def _tell(self, kind: ConditionKind, shown: Shown) -> None:
         self._told[kind] = (self._clock.mono_ns() + TOLD_FOR_NS, shown)

@@ -1,8 +1,11 @@
-"""Makes disk and index agree before anything is recorded: carries out what `reconcile` decides.
+"""Makes disk and index agree: carries out what `reconcile` decides, directory by directory.
+
+`recover` does what must be known before anything is recorded; `comparison` goes through the rest meanwhile.
 
 Invariants
-1. After `recover` every file of the volume plays from its first frame to its last, or is in quarantine.
+1. After `recover` every file that was being written plays from its first frame to its last, or is in quarantine.
 2. A broken index is moved aside, never deleted, and built again from the files.
+3. A file is lost only while its volume is there: an unmounted disk loses nothing.
 """
 
 import hashlib
@@ -11,18 +14,32 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
-from agent.footage import index as rows
+from agent.footage import rows
 from agent.footage.boxes_walk import Walked, walk
-from agent.footage.files import QUARANTINE, SegmentName, Volume, list_segments, parse_name, sync_directory
-from agent.footage.index import Index, SegmentRow
+from agent.footage.files import (
+    QUARANTINE,
+    SegmentName,
+    Volume,
+    VolumeRefused,
+    check_volume,
+    list_directory,
+    parse_name,
+    segment_directories,
+    sync_directory,
+)
+from agent.footage.index import Index
 from agent.footage.reconcile import Known, Quarantine, Recover, Remove, gap_reason, look, settle, snap
+from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, GapReason
 
 log = logging.getLogger(__name__)
 
-_COMMIT_S: Final = 30.0
+_COMMIT_WAIT_S: Final = 0.2
+_COMMIT_WAITS: Final = 150
+"""Half a minute in all."""
+
 _HASH_BYTES: Final = 1 << 20
 
 
@@ -35,6 +52,14 @@ class Found:
     removed: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+
+    def log(self) -> None:
+        """Say in one line what was done, if anything."""
+        if self.recovered or self.removed or self.quarantined:
+            log.warning(
+                "recovered %s files of footage, removed %s empty ones, put %s in quarantine",
+                len(self.recovered), len(self.removed), len(self.quarantined),
+            )  # fmt: skip
 
 
 def walk_file(path: Path) -> Walked:
@@ -74,16 +99,46 @@ def recover(
     rebuilt: bool,
     progress: Callable[[], None],
 ) -> Found:
-    """Make the volume and the index agree. Raises OSError when the volume cannot be read or changed.
+    """Settle what was being written and the newest files of each camera, in a time that does not grow with the
+    volume. Raises OSError or VolumeRefused when the volume cannot be read or changed, sqlite3.Error when the index
+    cannot be read.
 
     `cameras` (uuid -> id) are those that will be recorded: each gets a gap that lasts from the end of its
     footage. `rebuilt` says that the index was just made and knows nothing. `progress` is called once a file.
     """
-    files = list_segments(volume.path)
     with index.reading() as connection:
-        stored = {row.path: row for row in rows.all_segments(connection) if row.volume == volume.uuid}
+        were_open = rows.open_segments(connection, volume.uuid)
+    newest = (next(segment_directories(volume.path, camera), None) for camera in cameras)
+    directories = {row.path.rpartition("/")[0] for row in were_open} | {each for each in newest if each is not None}
+    found = Found(rebuilt)
+    for directory in sorted(directories, reverse=True):
+        settle_directory(volume, index, directory, found, progress)
+    _open_gaps(index, cameras, {row.camera for row in were_open}, rebuilt, now_ns)
+    wait_for_commit(index)
+    found.log()
+    return found
+
+
+def settle_directory(
+    volume: Volume,
+    index: Index,
+    directory: str,
+    found: Found,
+    progress: Callable[[], None],
+    last_seq: Mapping[str, int] | None = None,
+) -> None:
+    """Make one directory of the volume and the index agree, and add what was done to `found`. Raises as `recover`.
+
+    `last_seq` (camera uuid -> number) leaves out what was recorded since: segments with higher numbers.
+    """
+    old = _Older(last_seq or {})
+    files = {path: size for path, size in list_directory(volume.path, directory).items() if old.path(path)}
+    with index.reading() as connection:
+        in_it = rows.segments_in(connection, volume.uuid, directory)
+    stored = {row.path: row for row in in_it if row.path.rpartition("/")[0] == directory and old.row(row)}
     looked = look(files, (_known(row) for row in stored.values()))
-    found = Found(rebuilt=rebuilt and bool(files))
+    if looked.lost and check_volume(volume.path, volume.agent_id) != volume:
+        raise VolumeRefused("foreign", f"{volume.path} is another volume than before")
     new: dict[str, tuple[SegmentName, Recover, Walked]] = {}
     for path, known in looked.walk:
         progress()
@@ -106,17 +161,37 @@ def recover(
                 index.submit(rows.drop_segment(volume.uuid, path))
                 found.quarantined.append(path)
                 log.warning("%s was put in quarantine: %s", path, action.why)
-        if known is not None and known.state != "open" and path in files:
+        if known is not None and known.state != "open":
             found.damaged.append(path)
     for lost in looked.lost:
         _lose(index, volume.uuid, lost)
         if lost.state != "open":
             found.damaged.append(lost.path)
     _store(volume, index, stored, new, found.rebuilt, progress)
-    _open_gaps(index, cameras, {row.camera for row in stored.values() if row.state == "open"}, found.rebuilt, now_ns)
-    if not index.submit().done.wait(_COMMIT_S):
-        raise OSError(f"the footage index did not take what was recovered: {index.failing or 'no answer'}")
-    return found
+    if looked.walk or looked.lost:
+        wait_for_commit(index)
+
+
+def wait_for_commit(index: Index) -> None:
+    """Until what was submitted is committed, or the index says that it is failing: footage does not wait for it."""
+    pending = index.submit()
+    for _ in range(_COMMIT_WAITS):
+        if pending.refused or pending.done.wait(_COMMIT_WAIT_S) or index.failing is not None:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Older:
+    """Tells what was there before recording began from what was recorded since."""
+
+    last_seq: Mapping[str, int]
+
+    def path(self, path: str) -> bool:
+        name = parse_name(PurePosixPath(path))
+        return name is None or name.seq <= self.last_seq.get(name.camera_uuid, name.seq)
+
+    def row(self, row: SegmentRow) -> bool:
+        return row.seq <= self.last_seq.get(row.camera, row.seq)
 
 
 def _known(row: SegmentRow) -> Known:
@@ -150,36 +225,55 @@ def _store(
     rebuilt: bool,
     progress: Callable[[], None],
 ) -> None:
-    ordered = sorted(new.items(), key=lambda entry: (entry[1][0].camera_uuid, entry[1][0].seq))
-    for place, (path, (name, action, walked)) in enumerate(ordered):
+    after: tuple[int, int, str | None] | None = None
+    for path, (name, action, walked) in sorted(new.items(), key=lambda entry: entry[1][0].seq, reverse=True):
         progress()
-        after = ordered[place + 1][1] if place + 1 < len(ordered) else None
-        if after is not None and after[0].camera_uuid != name.camera_uuid:
-            after = None
-        told = (walked.description or {}).copy()
+        told = walked.description or {}
         end_ns, sha256 = action.end_ns, None
-        if after is not None and rebuilt:
-            end_ns = snap(action.end_ns, action.end_ns - action.start_ns, after[1].start_ns, walked.frames)
-            if after[0].seq == name.seq + 1:
-                # Every file carries the hash of the one before it: a rebuild need not read the whole volume.
-                previous = (after[2].description or {}).get("previous")
-                sha256 = previous if isinstance(previous, str) and previous else None
-            if end_ns < after[1].start_ns:
-                index.submit(rows.put_gap(name.camera_uuid, Gap(end_ns, after[1].start_ns, GapReason.INDEX_LOST)))
         old = stored.get(path)
+        if old is None:
+            if after is None:
+                with index.reading() as connection:
+                    after = rows.next_of(connection, name.camera_uuid, name.seq)
+            end_ns, sha256 = _before(name, action, walked, after)
+            if rebuilt and after is not None and end_ns < after[1]:
+                index.submit(rows.put_gap(name.camera_uuid, Gap(end_ns, after[1], GapReason.INDEX_LOST)))
+        after = (name.seq, action.start_ns, _text(told, "previous"))
         if old is not None and old.end_ns is not None and end_ns < old.end_ns:
             index.submit(rows.put_gap(old.camera, Gap(end_ns, old.end_ns, GapReason.FILE_DAMAGED, path)))
         row = SegmentRow(
             name.camera_uuid, volume.uuid, name.stream, old.run if old else None, name.seq, action.start_ns, end_ns,
-            action.frames, action.keep_bytes, path, str(told.get("codec", "")), int(told.get("width", 0)),
-            int(told.get("height", 0)), sha256 or hash_file(volume.path / path), str(told.get("previous", "")) or None,
-            action.state,
+            action.frames, action.keep_bytes, path, _text(told, "codec") or "", _number(told, "width"),
+            _number(told, "height"), sha256 or hash_file(volume.path / path), _text(told, "previous"), action.state,
         )  # fmt: skip
         index.submit(rows.put_segment(row))
 
 
+def _before(
+    name: SegmentName, action: Recover, walked: Walked, after: tuple[int, int, str | None] | None
+) -> tuple[int, str | None]:
+    """End and hash of a file that the index did not know, by what follows it: number, start, hash of the file before.
+
+    Every file carries the hash of the one before it: a rebuild need not read the whole volume.
+    """
+    if after is None:
+        return action.end_ns, None
+    seq, start_ns, previous = after
+    end_ns = snap(action.end_ns, action.end_ns - action.start_ns, start_ns, walked.frames)
+    return end_ns, previous if seq == name.seq + 1 else None
+
+
+def _text(told: Mapping[str, Any], key: str) -> str | None:
+    value = told.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(told: Mapping[str, Any], key: str) -> int:
+    value = told.get(key)
+    return value if type(value) is int else 0
+
+
 def _open_gaps(index: Index, cameras: Mapping[str, str], were_open: set[str], rebuilt: bool, now_ns: int) -> None:
-    index.submit().done.wait(_COMMIT_S)
     with index.reading() as connection:
         for camera in cameras:
             _, end_ns, _ = rows.last_of(connection, camera)

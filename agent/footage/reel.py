@@ -19,11 +19,12 @@ import av
 from av.packet import Packet
 
 from agent.clock import Clock
-from agent.footage import index as rows
+from agent.footage import rows
 from agent.footage.camera import Address, Camera, Opened
 from agent.footage.files import Volume, make_directories, segment_path
-from agent.footage.index import Index, SegmentRow
+from agent.footage.index import Index
 from agent.footage.recovery import cut_file, hash_file, walk_file
+from agent.footage.rows import SegmentRow
 from agent.footage.segment import Opener, Segment, create_file
 from agent.footage.sync import SyncThread
 from agent.footage.timeline import FAR_OFF_NS, NS, GapReason, Sane, first_length_ns
@@ -123,7 +124,7 @@ class Reel:
             opened.codec, opened.width, opened.height, None, self._previous, "open",
         )  # fmt: skip
         pending = store.index.submit(rows.put_segment(row), *statements)
-        if not pending.done.wait(ROW_WAIT_S):
+        if store.index.failing is None and not pending.done.wait(ROW_WAIT_S):
             log.warning("camera %s: the index is slow; %s is recorded before its row", self._plan.id, path.name)
         try:
             segment = self._create(opened, volume.path, path, row)

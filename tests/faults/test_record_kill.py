@@ -148,6 +148,7 @@ def test_the_index_is_built_again_from_the_files(recording: Recording, past: Rec
     recording.start()
     recording.desk.wait_for(ConditionKind.INDEX_REBUILT, f"volume/{recording.volume}", True, 10)
     until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded again")
+    until(lambda: before.keys() <= {row["path"] for row in rows_of(recording)}, 10, "every file is in the index")
     assert recording.stop() == 0
     after = {row["path"]: row for row in assert_disk_and_index_agree(recording)}
     for path, row in before.items():
@@ -213,14 +214,37 @@ def test_files_that_were_deleted_damaged_or_are_strange(recording: Recording, pa
     recording.start()
     subject = f"volume/{recording.volume}"
     recording.desk.wait_for(ConditionKind.FOOTAGE_DAMAGED, subject, True, 10)
-    answer = recording.spans("one", began_ns)
-    assert_decided(answer, began_ns)
-    assert {"file_missing", "file_damaged"} <= {each["reason"] for each in answer["gaps"]}
-    assert frames_of(second) > 0
+    until(lambda: len(list((recording.volume / "quarantine").iterdir())) == 2, 10, "what is not ours is set aside")
     assert not strange.exists()
     assert not copy.exists()
-    assert len(list((recording.volume / "quarantine").iterdir())) == 2
+
+    def reasons() -> set[str]:
+        answer = recording.spans("one", began_ns)
+        assert_decided(answer, began_ns)
+        return {each["reason"] for each in answer["gaps"]}
+
+    until(lambda: {"file_missing", "file_damaged"} <= reasons(), 10, "what is missing is a gap")
+    assert frames_of(second) > 0
     assert recording.stop() == 0
+
+
+def test_an_index_that_cannot_be_used_stops_no_recording(recording: Recording, past: Recording) -> None:
+    """A system disk that went read-only, while the footage has a disk of its own."""
+    shutil.copytree(past.volume, recording.volume, dirs_exist_ok=True)
+    recording.index.mkdir()
+    before = len(recording.files("one"))
+    recording.start()
+    recording.desk.wait_for(ConditionKind.STORE_FAILING, "process/record", True, 10)
+    until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded")
+    until(lambda: len(recording.files("one")) >= before + 2, 25, "a segment follows the first")
+    recording.index.rmdir()
+    recording.desk.wait_for(ConditionKind.STORE_FAILING, "process/record", False, 10)
+    until(lambda: len(rows_of(recording)) >= 4, 10, "the rows follow")
+    assert recording.stop() == 0
+    rows = rows_of(recording)
+    assert {row["state"] for row in rows} == {"closed"}
+    for row in rows:
+        assert frames_of(recording.volume / row["path"]) == row["frames"] > 0
 
 
 def test_the_desk_may_be_away(recording: Recording) -> None:

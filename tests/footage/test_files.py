@@ -1,6 +1,9 @@
 """Paths and the guard of the volume."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,13 +15,16 @@ from agent.footage.files import (
     camera_uuid,
     check_volume,
     create_volume,
-    list_segments,
+    list_directory,
     make_directories,
+    newest_seq,
     parse_name,
+    segment_directories,
     segment_path,
 )
 
 CAMERA = camera_uuid("f1", "cam1")
+NS = 10**9
 
 
 def test_a_camera_keeps_its_storage_name_for_ever() -> None:
@@ -87,8 +93,31 @@ def test_new_directories_are_named_for_syncing(tmp_path: Path) -> None:
 def test_listing_leaves_quarantine_and_other_files_out(tmp_path: Path) -> None:
     create_volume(tmp_path, "f")
     path = segment_path(CAMERA, "main", 0, 1)
-    make_directories(tmp_path, path)
-    (tmp_path / path).write_bytes(b"12345")
+    later = segment_path(CAMERA, "main", 7200 * NS, 2)
+    for each in (path, later):
+        make_directories(tmp_path, each)
+        (tmp_path / each).write_bytes(b"12345")
+        (tmp_path / each).with_suffix(".txt").write_bytes(b"1")
     (tmp_path / "quarantine").mkdir()
     (tmp_path / "quarantine" / "x.mp4").write_bytes(b"1")
-    assert list_segments(tmp_path) == {str(path): 5}
+    assert list(segment_directories(tmp_path)) == [str(later.parent), str(path.parent)], "the newest first"
+    assert list_directory(tmp_path, str(path.parent)) == {str(path): 5}
+    assert newest_seq(tmp_path, CAMERA) == 2
+    assert newest_seq(tmp_path, "another") == 0
+
+
+def test_a_directory_of_the_system_is_passed_over(tmp_path: Path) -> None:
+    """Every disk of its own has a lost+found that only root may read; the recorder is not root."""
+    create_volume(tmp_path, "f")
+    path = segment_path(CAMERA, "main", 0, 1)
+    make_directories(tmp_path, path)
+    (tmp_path / path).write_bytes(b"12345")
+    (tmp_path / "lost+found").mkdir(mode=0)
+    program = "import os, sys, pathlib; from agent.footage.files import segment_directories as of; "
+    if os.geteuid() == 0:
+        program += "os.setegid(65534); os.seteuid(65534); "
+        for each in [tmp_path, *tmp_path.parents[:3]]:
+            each.chmod(0o755)
+    program += "print(*of(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(path.parent)

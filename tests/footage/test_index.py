@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.footage import index as rows
-from agent.footage.index import Index, IndexBroken, SegmentRow, prepare, set_aside
+from agent.footage import rows
+from agent.footage.index import MIGRATIONS, Index, IndexBroken, _connect, prepare, set_aside
+from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap
 from tests.fakes.waiting import until
 
@@ -36,11 +37,11 @@ def gaps(index: Index) -> list[Gap]:
 def test_a_row_is_there_once_its_commit_is_told(index: Index) -> None:
     assert index.submit(rows.put_segment(row(1, 10, None, "open"))).done.wait(5)
     with index.reading() as connection:
-        assert [each.state for each in rows.all_segments(connection)] == ["open"]
+        assert [each.state for each in rows.open_segments(connection, "vol")] == ["open"]
 
 
 def test_commits_survive_a_power_cut(index: Index) -> None:
-    with closing(rows._connect(index.path)) as connection:
+    with closing(_connect(index.path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -110,6 +111,40 @@ def test_segments_of_a_range(index: Index) -> None:
             for each in connection.execute("EXPLAIN QUERY PLAN SELECT * FROM segment ORDER BY start_ns LIMIT 100")
         )
         assert "segment_start" in plan
+
+
+def test_the_newest_footage_is_what_was_recorded_last(index: Index) -> None:
+    """The clock was set back between the two."""
+    index.submit(rows.put_segment(row(1, 9000, 9060)), rows.put_segment(row(2, 100, 160))).done.wait(5)
+    with index.reading() as connection:
+        assert rows.last_of(connection, "cam") == (2, 160, None)
+
+
+def test_an_index_of_the_first_version_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        old.execute(*rows.put_segment(row(1, 10, None, "open")))
+        old.execute(*rows.put_segment(row(2, 20, 30)))
+        old.commit()
+    prepare(path)
+    with Index(path).reading() as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+        assert [each.seq for each in rows.open_segments(connection, "vol")] == [1]
+        plan = str([tuple(each) for each in connection.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM segment WHERE volume = 'vol' AND state = 'open'")])  # fmt: skip
+        assert "segment_open" in plan
+
+
+def test_directories_by_the_index_alone(index: Index) -> None:
+    for camera in ("a", "b/c", "c"):
+        index.submit(*(rows.put_segment(row(n, n, camera=camera)) for n in range(3)))
+    index.submit().done.wait(5)
+    with index.reading() as connection:
+        assert list(rows.directories_of(connection, "vol")) == ["a", "b/c", "c"]
+        assert len(rows.segments_in(connection, "vol", "c")) == 3
+        assert rows.next_of(connection, "c", 1) == (2, 2, None)
+        assert rows.next_of(connection, "c", 2) is None
 
 
 def test_garbage_is_no_index(tmp_path: Path) -> None:

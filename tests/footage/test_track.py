@@ -11,11 +11,12 @@ import av
 import pytest
 
 from agent.clock import stamp
-from agent.footage import index as rows
+from agent.footage import rows
 from agent.footage.camera import Address, Overflowed, Trouble
 from agent.footage.files import camera_uuid, create_volume
-from agent.footage.index import Index, SegmentRow, prepare
+from agent.footage.index import Index, prepare
 from agent.footage.reel import CameraPlan, Store
+from agent.footage.rows import SegmentRow
 from agent.footage.segment import create_file
 from agent.footage.sync import SyncThread
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
@@ -76,7 +77,8 @@ class Rig:
     def rows(self) -> list[SegmentRow]:
         self.index.submit().done.wait(5)
         with self.index.reading() as connection:
-            return list(rows.all_segments(connection))
+            found = connection.execute("SELECT * FROM segment ORDER BY seq")
+            return [SegmentRow(*(row[name] for name in SegmentRow.__dataclass_fields__)) for row in found]
 
     def ledger(self) -> Ledger:
         """What the index says of the time from the beginning to the end of the last row."""
@@ -147,7 +149,7 @@ def test_the_row_is_there_before_the_file(rig: Rig, tmp_path: Path) -> None:
 
     def look_then_open(path: Path) -> int:
         with rig.index.reading() as connection:
-            seen.append([row.state for row in rows.all_segments(connection)])
+            seen.append([row[0] for row in connection.execute("SELECT state FROM segment")])
         return create_file(path)
 
     rig.store.opener = look_then_open

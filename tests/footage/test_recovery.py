@@ -1,0 +1,120 @@
+"""Disk and index made to agree, before recording and while it goes on, with real files and a real index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.clock import SystemClock
+from agent.footage import rows
+from agent.footage.comparison import Comparison
+from agent.footage.files import VOLUME_FILE, Volume, VolumeRefused, camera_uuid, create_volume, segment_path
+from agent.footage.index import Index, prepare
+from agent.footage.recovery import Found, recover, settle_directory
+from agent.footage.segment import Segment, create_file
+from agent.footage.timeline import NS, Sane
+from tests.fakes.camera import make_clip
+from tests.fakes.waiting import until
+
+CAMERA = camera_uuid("f1", "cam1")
+T0 = 1_790_000_000 * NS
+HOUR = 3600 * NS
+
+
+@dataclass
+class Disk:
+    """A volume with an index beside it."""
+
+    volume: Volume
+    index: Index
+    clip: Path
+
+    def record(self, seq: int, start_ns: int) -> str:
+        """A file of four seconds as the recorder writes it, without a row."""
+        path = segment_path(CAMERA, "main", start_ns, seq)
+        target = self.volume.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(self.clip, "r") as container:
+            stream = container.streams.video[0]
+            segment = Segment(target, stream, {"camera": CAMERA, "seq": seq, "start_ns": start_ns}, create_file)
+            for packet in container.demux(stream):
+                if packet.dts is not None and packet.pts is not None:
+                    segment.write(packet, Sane(packet.pts, packet.dts))
+            segment.finish()
+        return str(path)
+
+    def settle(self, directory: str, last_seq: dict[str, int] | None = None) -> Found:
+        found = Found()
+        settle_directory(self.volume, self.index, directory, found, lambda: None, last_seq)
+        return found
+
+    def states(self) -> dict[int, str]:
+        self.index.submit().done.wait(5)
+        with self.index.reading() as connection:
+            return dict(tuple(row) for row in connection.execute("SELECT seq, state FROM segment"))
+
+    def compare(self, last_seq: int) -> Found:
+        comparison = Comparison(self.volume, self.index, {CAMERA: last_seq}, False, SystemClock())
+        comparison.start()
+        until(lambda: comparison.over, 10, "the comparison is over")
+        assert comparison.whole
+        return comparison.found
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "a.mp4"
+    make_clip(path)
+    return path
+
+
+@pytest.fixture
+def disk(tmp_path: Path, clip: Path) -> Iterator[Disk]:
+    prepare(tmp_path / "footage.db")
+    index = Index(tmp_path / "footage.db")
+    index.start()
+    yield Disk(create_volume(tmp_path / "volume", "f1"), index, clip)
+    index.stop()
+
+
+def test_a_start_looks_at_the_newest_hour_and_the_rest_is_compared_meanwhile(disk: Disk) -> None:
+    paths = [disk.record(n + 1, T0 + n * HOUR) for n in range(4)]
+    found = recover(disk.volume, disk.index, {CAMERA: "cam1"}, T0 + 5 * HOUR, True, lambda: None)
+    assert found.recovered == [paths[-1]]
+    with disk.index.reading() as connection:
+        seq, end_ns, _ = rows.last_of(connection, CAMERA)
+    assert seq == 4
+    assert end_ns is not None
+    assert abs(end_ns - (T0 + 3 * HOUR + 4 * NS)) < NS
+    new = disk.record(5, T0 + 5 * HOUR)
+    assert disk.compare(4).recovered == paths[2::-1], "the newest first"
+    assert disk.states() == dict.fromkeys(range(1, 5), "recovered"), f"{new} is being written"
+
+
+def test_what_was_recorded_since_is_not_looked_at(disk: Disk) -> None:
+    directory = disk.record(7, T0).rpartition("/")[0]
+    assert disk.settle(directory, {CAMERA: 6}).recovered == []
+    assert disk.states() == {}
+    assert len(disk.settle(directory, {CAMERA: 7}).recovered) == 1
+
+
+def test_an_hour_that_was_deleted_is_lost(disk: Disk) -> None:
+    first, second = (disk.record(n + 1, T0 + n * HOUR) for n in range(2))
+    disk.compare(2)
+    (disk.volume.path / first).unlink()
+    (disk.volume.path / first).parent.rmdir()
+    assert disk.compare(2).damaged == [first]
+    assert disk.states() == {1: "lost", 2: "recovered"}
+    assert (disk.volume.path / second).exists()
+
+
+def test_a_disk_that_is_unmounted_meanwhile_loses_nothing(disk: Disk) -> None:
+    path = disk.record(1, T0)
+    disk.compare(1)
+    (disk.volume.path / path).unlink()
+    (disk.volume.path / VOLUME_FILE).rename(disk.volume.path / "elsewhere")
+    with pytest.raises(VolumeRefused):
+        disk.settle(path.rpartition("/")[0])
+    assert disk.states() == {1: "recovered"}
