@@ -29,6 +29,7 @@ _ANSWER_S = 0.5
 def main(settings_file: Path) -> int:
     """Serve until SIGTERM or SIGINT; 0 when it stopped in order."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it started and stopped is told by us
     settings = load(settings_file)
     runtime, clock = settings.paths.runtime, SystemClock()
     stopping = threading.Event()
