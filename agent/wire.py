@@ -196,11 +196,15 @@ class Server:
         if self.path.exists() and stat.S_ISSOCK(self.path.stat().st_mode):
             self.path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self.path))
-        self.path.chmod(0o660)
-        if self._group is not None:
-            os.chown(self.path, -1, self._group)
-        listener.listen(64)
+        try:
+            listener.bind(str(self.path))
+            self.path.chmod(0o660)
+            if self._group is not None:
+                os.chown(self.path, -1, self._group)
+            listener.listen(64)
+        except OSError:
+            listener.close()
+            raise
         self._listener = listener
         self._acceptor.start()
 

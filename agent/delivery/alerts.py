@@ -60,6 +60,14 @@ class Numbered:
     pressed_ns: int = 0
 
 
+def _place(who: Identity) -> dict[str, Any]:
+    """Where the facility stands, as far as it was told; nothing rather than a false place in the Gulf of Guinea."""
+    place: dict[str, Any] = {"addr": who.address} if who.address else {}
+    if who.longitude or who.latitude:
+        place |= {"lng": who.longitude, "lat": who.latitude}
+    return {"location": place} if place else {}
+
+
 def zone_alert(
     zone: Zone, meaning: Meaning, cause: str, incident: Incident | None, numbered: Numbered, who: Identity, late: bool
 ) -> Alert:
@@ -74,7 +82,7 @@ def zone_alert(
         "cameras": list(zone.cameras),
         # No clip is cut yet: the footage is retained and can be exported, but nothing will follow by itself.
         "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "none"},
-        "location": {"addr": who.address, "lng": who.longitude, "lat": who.latitude},
+        **_place(who),
         "drill": False,
         "late": late,
     }

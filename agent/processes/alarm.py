@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 STORE_OPENS_S: Final = 5.0
 """The buttons do not wait longer than this for the database."""
 
+LISTEN_AGAIN_S: Final = 5.0
+"""A runtime directory that was missing is looked for again this often."""
+
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -74,14 +77,25 @@ def main(settings_file: Path) -> int:
         route.start()
     for board in boards.values():
         board.start()
-    server.start()
+    serving = _listens(server)
     liveness.ready()
     while not stopping.is_set():
-        clock.wait(stopping, 3600)
+        clock.wait(stopping, 3600 if serving else LISTEN_AGAIN_S)
+        serving = serving or _listens(server)
     liveness.stopping()
     # The store before the routes: a route may wait for a broker or a name server for longer than we are given.
     stops = [server.stop, *(board.stop for board in boards.values()), desk.stop, store.stop]
     return 0 if stopped_in_order([*stops, *(route.stop for route in routes)]) else 1
+
+
+def _listens(server: Server) -> bool:
+    """Open the console's socket. Where that fails the buttons go on without it, and it is tried again."""
+    try:
+        server.start()
+    except OSError as error:
+        log.error("%s cannot be opened; buttons work without it: %s", server.path, error.strerror)  # noqa: TRY400  # no place in the code is meant
+        return False
+    return True
 
 
 def stopped_in_order(stops: Iterable[Callable[[], None]]) -> bool:
@@ -141,6 +155,10 @@ def names_of(settings: Settings) -> dict[str, str]:
         **{f"room/{room.id}": room.name for room in settings.rooms},
         **{f"camera/{camera.id}": camera.name for camera in settings.cameras},
         **{f"zone/{zone.id}": zone.name for zone in settings.zones},
+        **{f"bridge/{bridge.id}": bridge.id for bridge in settings.bridges},
+        **{f"platform/{platform.id}": platform.id for platform in settings.platforms},
+        **{f"process/{name}": name for name in ("alarm", "record", "vision", "web")},
+        f"volume/{settings.footage.volume}": str(settings.footage.volume),
     }
 
 
