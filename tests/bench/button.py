@@ -174,9 +174,9 @@ def _judge(panel: Panel, presses: int, note: str) -> list[Row]:
             "",
             0,
             lost == 0 and len(pressed) == presses,
-            f"{unseen} of them not seen by the board",
+            f"{unseen} of them not seen by the board; {told}",
         ),
-        Row("presses sent more than once", twice, "", None, None, "same id: one for the consumer"),
+        Row("presses sent more than once", twice, "", None, None, f"same id: one for the consumer; {told}"),
     ]
 
 

@@ -51,6 +51,6 @@ def test_without_its_runtime_directory_it_serves_the_buttons_and_the_console_lat
 
 def _answers(path: Path) -> bool:
     try:
-        return call(path, "status")["process"] == "alarm"
+        return bool(call(path, "status")["process"] == "alarm")
     except (WireError, Refused):
         return False
