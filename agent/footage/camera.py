@@ -16,15 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from agent.camera_address import Address, NoPassword
 from agent.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -97,11 +96,12 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A connection, or an attempt at one, is over. `detail` is for people."""
+    """A connection, or an attempt at one, is over. `detail` is for people; `asked` says whether the camera was."""
 
     trouble: Trouble
     detail: str
     was_open: bool
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +110,6 @@ class Overflowed:
 
 
 Item = Opened | Arrived | Ended | Overflowed
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a camera is. `password_file` is read at every attempt; its content is never kept or shown."""
-
-    url: str
-    transport: str = "tcp"
-    username: str | None = None
-    password_file: Path | None = None
-
-    def with_credentials(self) -> str:
-        """The address that libav opens. Raises OSError when the password file cannot be read."""
-        if self.username is None:
-            return self.url
-        password = self.password_file.read_text(encoding="utf-8").strip() if self.password_file else ""
-        parts = urlsplit(self.url)
-        user = f"{quote(self.username, safe='')}:{quote(password, safe='')}"
-        return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
 
 
 class Camera:
@@ -267,12 +248,15 @@ class _Reader:
             attempt = 0 if ended.was_open else attempt + 1
             wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
             self._turned_ns = self._clock.mono_ns()
-            self._clock.wait(self._stop, REFUSED_BACKOFF_S if ended.trouble is Trouble.REFUSED else wait_s)
+            refused = ended.trouble is Trouble.REFUSED and ended.asked
+            self._clock.wait(self._stop, REFUSED_BACKOFF_S if refused else wait_s)
 
     def _connect_and_read(self) -> Ended:
         began_ns = self._turned_ns = self._clock.mono_ns()
         try:
             container = self._open()
+        except NoPassword as error:
+            return Ended(Trouble.REFUSED, str(error), False, asked=False)
         except (OSError, ValueError, av.error.FFmpegError) as error:
             return _why(error, (self._clock.mono_ns() - began_ns) / 1e9)
         try:
@@ -284,12 +268,8 @@ class _Reader:
 
     def _open(self) -> InputContainer:
         options = {"rtsp_transport": self._address.transport, "timeout": str(int(self._read_timeout_s * 1e6))}
-        try:
-            url = self._address.with_credentials()
-        except OSError as error:
-            raise _NoPassword(error.strerror) from error
         # The read timeout is libav's own: PyAV's would take the interpreter's lock for every packet.
-        return av.open(url, "r", options=options, timeout=(OPEN_TIMEOUT_S, None))
+        return av.open(self._address.with_credentials(), "r", options=options, timeout=(OPEN_TIMEOUT_S, None))
 
     def _read(self, container: InputContainer) -> Ended:
         if not container.streams.video:
@@ -324,13 +304,7 @@ class _Reader:
         return Ended(Trouble.SILENT, "the camera ended the stream", True)
 
 
-class _NoPassword(OSError):
-    """The password file cannot be read."""
-
-
 def _why(error: Exception, took_s: float) -> Ended:
-    if isinstance(error, _NoPassword):
-        return Ended(Trouble.REFUSED, f"the password file cannot be read: {error}", False)
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return Ended(Trouble.REFUSED, "the camera refuses user or password", False)
     if isinstance(error, av.error.HTTPNotFoundError):

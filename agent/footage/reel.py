@@ -18,9 +18,10 @@ from typing import Any, Final
 import av
 from av.packet import Packet
 
+from agent.camera_address import Address
 from agent.clock import Clock
 from agent.footage import rows
-from agent.footage.camera import Address, Camera, Opened
+from agent.footage.camera import Camera, Opened
 from agent.footage.files import Volume, make_directories, segment_path
 from agent.footage.index import Index
 from agent.footage.recovery import cut_file, hash_file, walk_file

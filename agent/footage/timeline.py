@@ -97,11 +97,6 @@ class Jump(StrEnum):
     FORWARD = "forward"
 
 
-def head_settled(held: Sequence[Raw]) -> bool:
-    """True once the first packets of a connection can be given times: one of them has a decoding time."""
-    return any(raw.dts is not None for raw in held)
-
-
 def sane_head(held: Sequence[Raw], nominal: int, base: TimeBase) -> list[Sane]:
     """Times for the first packets of a connection.
 

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
 from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
 from agent.footage.ask import answer_segments, answer_spans, times
-from agent.footage.camera import Address
 from agent.footage.files import camera_uuid
 from agent.footage.index import Index
 from agent.footage.recorder import Fault, Recorder

@@ -7,8 +7,9 @@ from typing import TypeVar
 import av
 from av.video.stream import VideoStream
 
+from agent.camera_address import Address
 from agent.clock import Clock
-from agent.footage.camera import Address, Arrived, Camera, Ended, Item, Opened, Trouble
+from agent.footage.camera import Arrived, Camera, Ended, Item, Opened, Trouble
 
 T = TypeVar("T")
 

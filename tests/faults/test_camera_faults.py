@@ -185,3 +185,28 @@ def test_a_camera_that_is_repaired_is_found_by_itself(tmp_path: Path, media: Pat
         recording.close()
         scripted.stop()
         server.stop()
+
+
+def test_a_password_file_that_is_not_there_and_appears(tmp_path: Path, good: RtspServer) -> None:
+    secret = tmp_path / "secret"
+    recording = Recording(tmp_path, {"one": good.url("a.mp4")}, extra=f", username: admin, password_file: {secret}")
+    recording.make_volume()
+    try:
+        began = time.monotonic()
+        recording.start()
+        told = recording.desk.wait_for(ConditionKind.CAMERA_REFUSED, "camera/one", True, 15)
+        assert told - began < TOLD_WITHIN_S
+        (_, condition) = recording.desk.conditions(ConditionKind.CAMERA_REFUSED, "camera/one")[0]
+        assert str(secret) in str(condition.detail["detail"])
+        gap = recording.spans("one", time.time_ns() - 10**9)["gaps"][-1]
+        assert gap["reason"] == "camera_refused"
+        secret.write_text("Geheim!42\n")
+        secret.chmod(0o600)
+        appeared = time.monotonic()
+        over = recording.desk.wait_for(ConditionKind.CAMERA_REFUSED, "camera/one", False, 15, since=appeared)
+        assert over - appeared < TOLD_WITHIN_S
+        until(lambda: recording.is_recording("one"), 5, "the camera is recorded")
+        assert recording.stop() == 0
+        assert "Geheim" not in recording.log.read_text()
+    finally:
+        recording.close()

@@ -1,16 +1,17 @@
 """A camera's connection: what it hands on, what it keeps to itself, and what it does when libav does not answer."""
 
 import time
+import traceback
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import av
 import pytest
 
+from agent.camera_address import Address, NoPassword
 from agent.clock import SystemClock
 from agent.footage.camera import (
     MAX_WAITING_BYTES,
-    Address,
     Arrived,
     Camera,
     Ended,
@@ -112,9 +113,19 @@ def test_a_password_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         camera.start()
         ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
         assert ended.trouble is Trouble.REFUSED
-        assert "password file" in ended.detail
+        assert str(tmp_path / "none") in ended.detail
+        assert not ended.asked
     finally:
         camera.ask_to_stop()
+
+
+def test_a_password_file_of_garbage_is_told_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"Geheim\xff\xfe")
+    address = Address("rtsp://127.0.0.1:9/x", "tcp", "admin", tmp_path / "secret")
+    with pytest.raises(NoPassword) as told:
+        address.with_credentials()
+    assert "secret" in str(told.value)
+    assert "Geheim" not in "".join(traceback.format_exception(told.value))
 
 
 @pytest.fixture

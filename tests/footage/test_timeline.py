@@ -20,7 +20,6 @@ from agent.footage.timeline import (
     begin_run,
     clock_stepped,
     first_length_ns,
-    head_settled,
     ledger,
     merge,
     plan_export,
@@ -45,11 +44,6 @@ def test_b_frames_without_decoding_times_at_the_start() -> None:
     times = sane_head(held, FRAME, BASE)
     assert [each.dts for each in times] == [-3 * FRAME, -2 * FRAME, -FRAME, 0]
     assert all(each.pts >= each.dts for each in times)
-
-
-def test_head_is_settled_by_the_first_decoding_time() -> None:
-    assert not head_settled([Raw(None, None, FRAME), Raw(0, None, FRAME)])
-    assert head_settled([Raw(None, None, FRAME), Raw(0, 0, FRAME)])
 
 
 times_or_none = st.none() | st.integers(-(10**6), 10**9)

@@ -10,9 +10,10 @@ from pathlib import Path
 import av
 import pytest
 
+from agent.camera_address import Address
 from agent.clock import stamp
 from agent.footage import rows
-from agent.footage.camera import Address, Overflowed, Trouble
+from agent.footage.camera import Overflowed, Trouble
 from agent.footage.files import camera_uuid, create_volume
 from agent.footage.index import Index, prepare
 from agent.footage.reel import CameraPlan, Store
