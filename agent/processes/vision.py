@@ -18,14 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
-from agent.facts import PULSE_EVERY_S, ConditionKind, PeopleCounted, Pulse, Stamp
+from agent.facts import PULSE_EVERY_S, Condition, ConditionKind, PeopleCounted, Pulse, Stamp
 from agent.health import Liveness
 from agent.safety.occupancy import CameraCount, Change, Occupancy, capacity_of, room_count, step
 from agent.settings.load import load
 from agent.settings.models import Camera, Room, Settings
 from agent.vision.detector import DetectorBroken
-from agent.vision.frames import Frame, FrameSource, Stream
+from agent.vision.frames import Frame, FrameSource
 from agent.vision.lasting import LastingStates
 from agent.vision.loaded import LoadedModel
 from agent.vision.watch import METHOD, Watch, seen
@@ -42,6 +43,12 @@ TELL_COUNT_EVERY_S: Final = 10.0
 
 TELL_INTERVAL_EVERY_S: Final = 2.0
 """A change of the interval alone is told at most this often."""
+
+STOP_S: Final = 2.0
+"""All cameras together: who waits for a camera longer holds nothing that lasts."""
+
+FACTS_WAITING: Final = 256
+"""With so many facts unacknowledged, none that is told again anyway is added."""
 
 TURN_S: Final = 0.25
 """The loop turns at least this often, frames or not."""
@@ -80,7 +87,7 @@ class VisionLoop:
         self._model = model
         self._facts = facts
         self._every_s = 1 / settings.vision.looks_per_s
-        self._lasting = LastingStates(clock, facts.send)
+        self._lasting = LastingStates(clock, self._send)
         self._arrived = threading.Event()
         self._rooms = {room.id: room for room in settings.rooms}
         self._occupancy = {room.id: Occupancy() for room in settings.rooms}
@@ -115,12 +122,10 @@ class VisionLoop:
         """Disconnect from all cameras."""
         for camera in self._cameras:
             camera.source.ask_to_stop()
+        end_s = self._now_s() + STOP_S
         for camera in self._cameras:
-            try:
-                camera.source.join()
-            except RuntimeError as error:
-                # It holds nothing that lasts: leaving it behind loses nothing.
-                log.error("%s", error)  # noqa: TRY400 - the trace would only show this line
+            if not camera.source.join(max(0.0, end_s - self._now_s())):
+                log.info("camera %s: its thread still waits for the camera and is left behind", camera.settings.id)
 
     def status(self) -> dict[str, Any]:
         """The process's own part of the `status` verb. Called from other threads: reads single values only."""
@@ -152,10 +157,8 @@ class VisionLoop:
         }
 
     def _watched(self, camera: Camera, settings: Settings) -> _Watched:
-        stream = Stream(
-            camera.sub or camera.main, camera.sub is None, camera.transport, camera.username, camera.password_file
-        )
-        source = FrameSource(camera.id, stream, self._clock, self._arrived.set)
+        address = Address(camera.sub or camera.main, camera.transport, camera.username, camera.password_file)
+        source = FrameSource(camera.id, address, camera.sub is None, self._clock, self._arrived.set)
         threshold = settings.vision.threshold if camera.threshold is None else camera.threshold
         return _Watched(camera, camera.room or "", threshold, source, self._started_s)
 
@@ -195,6 +198,7 @@ class VisionLoop:
     def _tell(self, now_s: float) -> None:
         self._tell_model()
         for camera in self._cameras:
+            camera.source.replace_hung()
             self._tell_blindness(camera, now_s)
         for room in self._rooms.values():
             self._tell_room(room, now_s)
@@ -264,6 +268,11 @@ class VisionLoop:
                 at=stamp(self._clock),
             )
         )
+
+    def _send(self, fact: Condition) -> None:
+        # While the desk is away for hours, what lasts is told again when it is back; what is over ends by its time.
+        if self._facts.waiting() < FACTS_WAITING:
+            self._facts.send(fact)
 
     def _now_s(self) -> float:
         return self._clock.mono_ns() / 1e9

@@ -3,6 +3,7 @@
 Invariants
 1. low <= count <= high, and none is negative.
 2. One look of five that differs from those around it changes nothing, neither count nor interval.
+3. Nothing is said before there are enough looks to say it.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ SAMPLES: Final = 5
 
 FEWEST: Final = 3
 """With fewer looks than this a single bad one would decide."""
+
+SELDOM_S: Final = 10.0
+"""Looks that come so seldom that `FEWEST` of them take this long are not waited for any longer."""
 
 MAX_AGE_S: Final = 20.0
 """An older look says nothing about now. Long enough for three key frames of a main stream that has one every 6 s."""
@@ -44,12 +48,15 @@ def add(samples: tuple[Sample, ...], sample: Sample) -> tuple[Sample, ...]:
 
 
 def settle(samples: tuple[Sample, ...]) -> Count | None:
-    """What the looks say together, or None when there are fewer than `FEWEST`.
+    """What the looks say together, or None while there are fewer than `SAMPLES`, unless looks come seldom.
 
+    The first looks see people whom the tracker does not believe yet: a count of too few of them is 0 in a full room.
     The interval is what the looks reach without the one that differs most: people whom the tracker does not yet
     believe widen it upwards, people hidden for a moment downwards.
     """
     if len(samples) < FEWEST:
+        return None
+    if len(samples) < SAMPLES and samples[-1].at_s - samples[0].at_s < SELDOM_S:
         return None
     tracked = sorted(each.tracked for each in samples)
     every = sorted([*tracked, *(each.seen for each in samples)])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from agent.clock import Clock, stamp
-from agent.facts import CONDITION_REPEAT_S, Condition, ConditionKind, Fact, Stamp
+from agent.facts import CONDITION_REPEAT_S, Condition, ConditionKind, Stamp
 
 Detail = dict[str, str | int | float | bool]
 
@@ -11,7 +11,7 @@ Detail = dict[str, str | int | float | bool]
 class LastingStates:
     """The conditions of one process. Used by one thread."""
 
-    def __init__(self, clock: Clock, send: Callable[[Fact], None]) -> None:
+    def __init__(self, clock: Clock, send: Callable[[Condition], None]) -> None:
         self._clock = clock
         self._send = send
         self._active: dict[tuple[ConditionKind, str], tuple[Stamp, float]] = {}

@@ -51,7 +51,7 @@ def test_each_clip_is_counted_within_one_of_the_eye(detector: Detector) -> None:
             count = counts[max(told)]
             assert abs(count.count - people) <= 1, f"{clip} frame {text}: {count}, by eye {people}"
             judged += 1
-        assert judged >= 5
+        assert judged >= 4
         middles[clip] = sorted(count.count for count in counts.values())[len(counts) // 2]
     assert middles["room-empty-sub.mp4"] == 0
     assert middles["room-empty-sub.mp4"] < middles["room-b-sub.mp4"] < middles["room-a-sub.mp4"]
