@@ -10,34 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-_MOSQUITTO = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence false
-max_queued_messages 0
-set_tcp_nodelay true
-user root
-{more}
-"""
-
-_IOTCORE = """\
-id = 0
-[router]
-id = 0
-max_connections = 100
-max_outgoing_packet_count = 1000
-max_segment_size = 1048576
-max_segment_count = 10
-[v5.1]
-name = "v5"
-listen = "127.0.0.1:{port}"
-next_connection_delay_ms = 1
-[v5.1.connections]
-connection_timeout_ms = 5000
-max_payload_size = 262144
-max_inflight_count = 100
-dynamic_filters = true
-"""
+from agent.demo.broker import IOTCORE, MOSQUITTO
 
 
 def free_port() -> int:
@@ -74,11 +47,11 @@ class LoopbackBroker:
             found = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
             assert found, "mosquitto is not installed"
             settings = self._folder / "mosquitto.conf"
-            settings.write_text(_MOSQUITTO.format(port=self.port, more=self._more), encoding="utf-8")
+            settings.write_text(f"{MOSQUITTO.format(port=self.port)}user root\n{self._more}\n", encoding="utf-8")
             command = [found, "-c", str(settings)]
         else:
             settings = self._folder / "iotcore.toml"
-            settings.write_text(_IOTCORE.format(port=self.port), encoding="utf-8")
+            settings.write_text(IOTCORE.format(port=self.port), encoding="utf-8")
             command = [sys.executable, "-m", "iotcore", "--config", str(settings), "--log-level", "WARNING"]
         with (self._folder / f"{self._program}.log").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
