@@ -13,7 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final, TypeVar
@@ -21,10 +21,12 @@ from typing import Any, Final, TypeVar
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
 from agent.clock import Clock
+from agent.footage.parameter_sets import parameter_sets
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,10 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection shows video. `template` may be used only through `Camera.with_stream`."""
+    """A connection shows video; told again, with the same number, when its picture is from now on another one.
+
+    `parameter_sets` are those of the new picture, empty as long as the connection's stream tells them itself.
+    """
 
     connection: int
     codec: str
@@ -84,6 +89,7 @@ class Opened:
     height: int
     time_base: Fraction
     nominal_ticks: int
+    parameter_sets: bytes = b""
 
 
 @dataclass(slots=True)
@@ -204,6 +210,7 @@ class _Reader:
         self._read_timeout_s = read_timeout_s
         self._stop = stop
         self._left = False
+        self._sets = b""
         self._turned_ns = clock.mono_ns()
         self._guard = threading.Lock()
         self._stream: tuple[int, VideoStream] | None = None
@@ -267,33 +274,44 @@ class _Reader:
             container.close()
 
     def _open(self) -> InputContainer:
-        options = {"rtsp_transport": self._address.transport, "timeout": str(int(self._read_timeout_s * 1e6))}
+        # With sound a camera whose video has stopped would never seem silent to the reader: it is not asked for.
+        options = {
+            "rtsp_transport": self._address.transport,
+            "timeout": str(int(self._read_timeout_s * 1e6)),
+            "allowed_media_types": "video",
+        }
         # The read timeout is libav's own: PyAV's would take the interpreter's lock for every packet.
         return av.open(self._address.with_credentials(), "r", options=options, timeout=(OPEN_TIMEOUT_S, None))
 
     def _read(self, container: InputContainer) -> Ended:
         if not container.streams.video:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            return Ended(Trouble.NOT_VIDEO, f"the address gives {kinds}, no video", False)
+            return Ended(Trouble.NOT_VIDEO, "the address gives no video", False)
         stream = container.streams.video[0]
         codec = stream.codec_context.name
         if codec not in CODECS:
             return Ended(Trouble.NOT_VIDEO, f"the video is {codec}; H.264 and H.265 can be recorded", False)
         if not stream.codec_context.width or stream.time_base is None:
             return Ended(Trouble.SILENT, "no key frame in time", False)
-        connection = self._camera.next_connection()
+        connection, self._sets = self._camera.next_connection(), b""
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         nominal = max(1, int(1 / (min(max(rate, LEAST_RATE), MOST_RATE) * stream.time_base)))
         context = stream.codec_context
         with self._guard:
             self._stream = (connection, stream)
-        self._camera.put(Opened(connection, codec, context.width, context.height, stream.time_base, nominal), self)
+        opened = Opened(connection, codec, context.width, context.height, stream.time_base, nominal)
+        self._camera.put(opened, self)
+        return self._demux(container, stream, opened)
+
+    def _demux(self, container: InputContainer, stream: VideoStream, opened: Opened) -> Ended:
         put, now, gather = self._camera.put, self._clock.mono_ns, self._address.transport == "tcp"
         try:
             for packet in container.demux(stream):
                 before, self._turned_ns = self._turned_ns, now()
                 if self._over():
                     break
+                if packet.is_keyframe and (changed := self._changed(packet, opened)) is not None:
+                    opened = changed
+                    put(opened, self)
                 if packet.size:
                     put(Arrived(packet, self._turned_ns), self)
                 if gather and self._turned_ns - before > BLOCKED_NS:
@@ -302,6 +320,31 @@ class _Reader:
         except (OSError, ValueError, av.error.FFmpegError) as error:
             return Ended(Trouble.SILENT, _text(error), True)
         return Ended(Trouble.SILENT, "the camera ended the stream", True)
+
+    def _changed(self, packet: "Packet[Any]", opened: Opened) -> Opened | None:
+        """The connection anew when this key frame has other parameter sets than those before it."""
+        data = bytes(packet)
+        sets = parameter_sets(opened.codec, data)
+        known, self._sets = self._sets, sets or self._sets
+        if not sets or not known or sets == known:
+            return None
+        size = picture_size(opened.codec, data)
+        if size is None:  # damaged on the way: what was known goes on
+            self._sets = known
+            return None
+        log.info("camera %s: the picture is from now on %s x %s", self._camera.name, *size)
+        return replace(opened, width=size[0], height=size[1], parameter_sets=sets)
+
+
+def picture_size(codec: str, picture: bytes) -> tuple[int, int] | None:
+    """Width and height of a key frame with its parameter sets; None when it cannot be decoded."""
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    try:
+        frames = [*decoder.decode(Packet(picture)), *decoder.decode(None)]
+    except av.error.FFmpegError:
+        return None
+    return (frames[0].width, frames[0].height) if frames else None
 
 
 def _why(error: Exception, took_s: float) -> Ended:

@@ -237,7 +237,7 @@ class Reel:
         directories = make_directories(volume, path)
         segment = self._camera.with_stream(
             opened.connection,
-            lambda stream: Segment(volume / path, stream, described, self._store.opener),
+            lambda stream: Segment(volume / path, stream, described, self._store.opener, opened.parameter_sets),
         )
         if segment is not None:
             self._store.sync.add(segment.file, directories)

@@ -81,8 +81,16 @@ class HashedFile:
 class Segment:
     """One file being recorded. Used by the recording thread alone."""
 
-    def __init__(self, path: Path, template: VideoStream, description: dict[str, Any], opener: Opener) -> None:
-        """Open `path` for packets like those of `template`. Raises OSError or av.error.FFmpegError."""
+    def __init__(
+        self,
+        path: Path,
+        template: VideoStream,
+        description: dict[str, Any],
+        opener: Opener,
+        parameter_sets: bytes = b"",
+    ) -> None:
+        """Open `path` for packets like those of `template`, but for `parameter_sets` and the size that
+        `description` says, when they are given. Raises OSError or av.error.FFmpegError."""
         self.path = path
         self.file = HashedFile(path, opener)
         self.frames = 0
@@ -100,8 +108,12 @@ class Segment:
             )
             self._container.metadata["comment"] = json.dumps(description, separators=(",", ":"))
             self._stream = self._container.add_stream_from_template(template)
+            context = self._stream.codec_context
+            if parameter_sets:
+                context.extradata = parameter_sets
+                context.width, context.height = description["width"], description["height"]
             if template.codec_context.name == "hevc":
-                self._stream.codec_context.codec_tag = "hvc1"  # Safari and QuickTime play no hev1
+                context.codec_tag = "hvc1"  # Safari and QuickTime play no hev1
         except BaseException:
             os.close(self.file.number)
             with suppress(OSError):  # tried again every few seconds, it would fill the volume with empty files

@@ -202,9 +202,10 @@ def first_length_ns(camera_uuid: str, segment_ns: int) -> int:
     return segment_ns // 2 + segment_ns // 2 * (int(camera_uuid[:8], 16) % 1024) // 1024
 
 
-def should_cut(key: bool, length_ns: int, limit_ns: int, clock_jumped: bool) -> bool:
-    """Whether a packet begins a new segment. Only a key frame can."""
-    return key and (clock_jumped or length_ns >= limit_ns)
+def should_cut(key: bool, length_ns: int, limit_ns: int, must: bool) -> bool:
+    """Whether a packet begins a new segment, at its time or because the next file `must` be another. Only a key
+    frame can."""
+    return key and (must or length_ns >= limit_ns)
 
 
 def clock_stepped(offset_then_ns: int, offset_now_ns: int) -> bool:

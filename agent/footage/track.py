@@ -77,7 +77,7 @@ class Track:
         self._run: RunTime | None = None
         self._run_offset_ns = 0
         self._offset_ns = 0
-        self._clock_jumped = False
+        self._clock_jumped = self._other_picture = False
         self._last_detail = ""
         self._kbit_s = 0.0
         self._measured = (now, 0)
@@ -165,7 +165,11 @@ class Track:
             case Arrived():
                 self._packet(item)
             case Opened():
-                self.end(GapReason.CONNECTION_LOST)
+                if self._opened is None or self._opened.connection != item.connection:
+                    self.end(GapReason.CONNECTION_LOST)
+                elif self._held and self._run is None:
+                    self._begin()
+                self._other_picture = self._run is not None
                 self._opened = item
                 self.codec = item.codec
             case Ended():
@@ -236,7 +240,8 @@ class Track:
         moved = advance(run, times.dts, mono_ns + offset)
         self._run = None  # until the packet is on its way: whatever is refused ends the run
         new_run = self._clock_jumped or moved.far_off
-        if should_cut(key, moved.last_ns - row.start_ns, self._reel.limit_ns, new_run):
+        if should_cut(key, moved.last_ns - row.start_ns, self._reel.limit_ns, new_run or self._other_picture):
+            self._other_picture = False
             if not self._reel.finish(moved.last_ns):
                 return
             if new_run:

@@ -162,7 +162,7 @@ class ScriptedServer:
         for each in [self._listener, *self._open]:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        self._listener.close()
 
     def _accept(self) -> None:
         while True:
@@ -183,6 +183,13 @@ class ScriptedServer:
                     self._answer(connection, request.decode("latin-1"))
         except OSError:
             return
+        finally:
+            self._open.remove(connection)
+            connection.close()
+
+    def connected(self) -> list[socket.socket]:
+        """Connections that are open at this end."""
+        return list(self._open)
 
     def _answer(self, connection: socket.socket, request: str) -> None:
         lines = request.split("\r\n")

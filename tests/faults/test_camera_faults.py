@@ -1,9 +1,11 @@
 """What a camera can do wrong: told within 10 s, over when it is over, a gap between, other cameras untouched."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from agent.facts import ConditionKind
@@ -20,6 +22,7 @@ from tests.fakes.camera import (
     wrong_password,
 )
 from tests.fakes.recording import Recording, assert_decided
+from tests.fakes.streamed import StreamedCamera, encoded
 from tests.fakes.waiting import until
 
 TOLD_WITHIN_S = 10.0
@@ -210,3 +213,30 @@ def test_a_password_file_that_is_not_there_and_appears(tmp_path: Path, good: Rts
         assert "Geheim" not in recording.log.read_text()
     finally:
         recording.close()
+
+
+def test_a_resolution_that_is_changed_in_mid_stream(tmp_path: Path, good: RtspServer) -> None:
+    """Another file, without a gap, in which every picture is of the size that its row says."""
+    big, small = encoded(4, (320, 240)), encoded(8, (160, 120))
+    camera = StreamedCamera(lambda: itertools.chain(big, small), big[0])
+    recording = Recording(tmp_path, {"good": good.url("a.mp4"), "one": camera.url()})
+    recording.make_volume()
+    try:
+        since_ns = time.time_ns()
+        recording.start()
+        until(lambda: any(each["width"] == 160 for each in recording.segments("one", since_ns)), 20, "the new size")
+        time.sleep(3)
+        answer = recording.spans("one", since_ns)
+        assert len(answer["spans"]) == 1
+        assert all(each["to_ns"] <= answer["spans"][0]["from_ns"] for each in answer["gaps"])
+        segments = recording.segments("one", since_ns)
+        assert [(each["width"], each["height"]) for each in segments] == [(320, 240), (160, 120)]
+        assert recording.stop() == 0
+        for each in segments:
+            with av.open(each["path"]) as container:
+                stream = container.streams.video[0]
+                sizes = {(stream.width, stream.height)} | {(f.width, f.height) for f in container.decode(stream)}
+            assert sizes == {(each["width"], each["height"])}
+    finally:
+        recording.close()
+        camera.stop()

@@ -1,5 +1,7 @@
 """A camera's connection: what it hands on, what it keeps to itself, and what it does when libav does not answer."""
 
+import itertools
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -23,6 +25,7 @@ from agent.footage.camera import (
 )
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
 from tests.fakes.clock import MovedClock
+from tests.fakes.streamed import StreamedCamera, encoded
 from tests.fakes.waiting import until
 
 
@@ -126,6 +129,66 @@ def test_a_password_file_of_garbage_is_told_and_not_shown(tmp_path: Path) -> Non
         address.with_credentials()
     assert "secret" in str(told.value)
     assert "Geheim" not in "".join(traceback.format_exception(told.value))
+
+
+def test_another_resolution_within_a_connection_is_told_before_its_key_frame() -> None:
+    big, small = encoded(1, (320, 240)), encoded(1, (160, 120))
+    server = StreamedCamera(lambda: iter([*big, *small, *big]), big[0])
+    camera = Camera("one", Address(server.url()), SystemClock(), 2.0)
+    try:
+        camera.start()
+        items = taken(camera, Ended)
+        opened = [each for each in items if isinstance(each, Opened)]
+        assert [(each.width, each.height) for each in opened] == [(320, 240), (160, 120), (320, 240)]
+        assert len({each.connection for each in opened}) == 1
+        for each in opened[1:]:
+            following = items[items.index(each) + 1]
+            assert isinstance(following, Arrived)
+            assert following.packet.is_keyframe
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+        assert camera.join(10)
+
+
+def test_a_camera_that_sends_sound_and_no_pictures_is_silent() -> None:
+    big = encoded(1, (320, 240))
+    server = StreamedCamera(lambda: itertools.chain(big, itertools.repeat(b"")), big[0])
+    camera = Camera("one", Address(server.url()), SystemClock(), 1.0)
+    try:
+        camera.start()
+        ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
+        assert (ended.trouble, ended.was_open) == (Trouble.SILENT, True)
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+
+
+def test_a_camera_that_comes_and_goes_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Descriptors and threads after fifty connections are those after five."""
+    monkeypatch.setattr("agent.footage.camera.BACKOFF_S", (0.01,))
+    big = encoded(1, (320, 240))
+    server = StreamedCamera(lambda: iter(big[:2]), big[0])
+    camera = Camera("one", Address(server.url()), SystemClock(), 2.0)
+
+    def held() -> tuple[int, int]:
+        threads = [each for each in threading.enumerate() if each.name.startswith("camera-")]
+        return len(list(Path("/proc/self/fd").iterdir())) - len(server.connected()), len(threads)
+
+    def after(connections: int) -> tuple[int, int]:
+        until(lambda: camera.take() is not None and server.connections >= connections, 60, "connections")
+        return held()
+
+    try:
+        camera.start()
+        early = after(5)
+        late = after(50)
+        assert late[0] <= early[0] + 2, "one connection begins or ends at any time"
+        assert late[1] == early[1] == 1
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+        assert camera.join(10)
 
 
 @pytest.fixture
