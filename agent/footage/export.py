@@ -9,7 +9,7 @@ Invariants
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,8 +82,9 @@ def export_mp4(
     split_at_gaps: bool = False,
     known_gaps: Sequence[Gap] = (),
 ) -> ExportResult:
-    """Write the footage of the range to `target`, and to `target` with -2, -3 ... in its name where the codec or
-    the picture size changes, or at gaps when `split_at_gaps`. `known_gaps` give the gaps of the result a reason.
+    """Write the footage of the range to `target`, and to `target` with -2, -3 ... in its name where the codec, the
+    picture size or the encoder's settings change, or at gaps when `split_at_gaps`. `known_gaps` give the gaps of
+    the result a reason.
 
     Raises NoFootage when the range holds none, ExportFailed when a target is there already or cannot be written;
     what `progress` raises comes through. None of these leaves a file.
@@ -91,47 +92,83 @@ def export_mp4(
     plan = plan_export(segments, from_ns, to_ns, split_at_gaps)
     if not plan.groups:
         raise NoFootage(Text("这段时间没有录像", "there is no footage in this range"))
-    written: list[tuple[Path, Path]] = []
-    files: list[Exported] = []
-    pieces: list[Span] = []
     done = _Progress(progress, sum(len(group) for group in plan.groups))
+    files = _Files(target)
     try:
-        for number, group in enumerate(plan.groups):
-            final = target if number == 0 else target.with_name(f"{target.stem}-{number + 1}{target.suffix}")
-            if final.exists():
-                raise ExportFailed(Text(f"文件已存在，不覆盖：{final}", f"is there already, not written over: {final}"))
-            staged = final.with_name(f".{final.name}.{os.getpid()}.part")
-            written.append((staged, final))
-            joined = _Joined(staged)
-            try:
-                for segment in group:
+        for group in plan.groups:
+            joined = files.begin()
+            for segment in group:
+                if not joined.add(segment, from_ns, to_ns, done):
+                    joined = files.begin()
                     joined.add(segment, from_ns, to_ns, done)
-            finally:
-                joined.close()
-            pieces += joined.spans
-            if not joined.frames:
-                continue
-            _sync(staged)
-            files.append(
-                Exported(final, staged.stat().st_size, joined.frames, joined.spans[0].from_ns, joined.spans[-1].to_ns)
-            )
-        if not files:
+        files.end()
+        if not files.written:
             raise NoFootage(Text("这段时间没有可播放的录像", "nothing in this range plays"))
-        kept = {each.path for each in files}
-        for staged, final in written:
-            if final in kept:
-                staged.rename(final)
-        sync_directory(target.parent)
+        files.keep()
     except (OSError, av.error.FFmpegError) as error:
         reason = error.strerror or str(error)
         raise ExportFailed(Text(f"导出失败：{reason}", f"the export failed: {reason}")) from error
     finally:
-        for staged, _ in written:
-            staged.unlink(missing_ok=True)
+        files.discard()
     done.finished()
-    gaps = ledger(pieces, known_gaps, from_ns, to_ns).gaps
-    size = sum(each.bytes for each in files)
-    return ExportResult(from_ns, to_ns, pieces[0].from_ns, pieces[-1].to_ns, tuple(files), gaps, size)
+    gaps = ledger(files.spans, known_gaps, from_ns, to_ns).gaps
+    size = sum(each.bytes for each in files.written)
+    first_ns, last_ns = files.spans[0].from_ns, files.spans[-1].to_ns
+    return ExportResult(from_ns, to_ns, first_ns, last_ns, tuple(files.written), gaps, size)
+
+
+class _Files:
+    """The files of one export, under other names until all of them are whole."""
+
+    def __init__(self, target: Path) -> None:
+        self.written: list[Exported] = []
+        self.spans: list[Span] = []
+        self._target = target
+        self._staged: list[tuple[Path, Path]] = []
+        self._joined: _Joined | None = None
+
+    def begin(self) -> "_Joined":
+        """Finish the file before, begin the next. Raises ExportFailed when its name is taken."""
+        self.end()
+        number = len(self._staged) + 1
+        target = self._target
+        final = target if number == 1 else target.with_name(f"{target.stem}-{number}{target.suffix}")
+        if final.exists():
+            raise ExportFailed(Text(f"文件已存在，不覆盖：{final}", f"is there already, not written over: {final}"))
+        staged = final.with_name(f".{final.name}.{os.getpid()}.part")
+        self._staged.append((staged, final))
+        self._joined = _Joined(staged)
+        return self._joined
+
+    def end(self) -> None:
+        """Bring the file to the disk."""
+        joined, self._joined = self._joined, None
+        if joined is None:
+            return
+        joined.close()
+        if not joined.frames:
+            return
+        staged, final = self._staged[-1]
+        _sync(staged)
+        self.spans += joined.spans
+        begin_ns, end_ns = joined.spans[0].from_ns, joined.spans[-1].to_ns
+        self.written.append(Exported(final, staged.stat().st_size, joined.frames, begin_ns, end_ns))
+
+    def keep(self) -> None:
+        """Give every file its name."""
+        kept = {each.path for each in self.written}
+        for staged, final in self._staged:
+            if final in kept:
+                staged.rename(final)
+        sync_directory(self._target.parent)
+
+    def discard(self) -> None:
+        """Leave nothing that was not kept."""
+        if self._joined is not None:
+            with suppress(OSError, av.error.FFmpegError):
+                self._joined.close()
+        for staged, _ in self._staged:
+            staged.unlink(missing_ok=True)
 
 
 class _Progress:
@@ -162,24 +199,29 @@ class _Joined:
         self._path = path
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
+        self._parameter_sets: bytes | None = None
         self._base_ns = 0
         """Wall time that lies at zero of the file; moves on at every gap by the length of the gap."""
         self._last_ns: int | None = None
         self._last_dts = -1
 
-    def add(self, segment: SegmentRef, from_ns: int, to_ns: int, done: _Progress) -> None:
+    def add(self, segment: SegmentRef, from_ns: int, to_ns: int, done: _Progress) -> bool:
+        """Add what a segment holds of the range; False when its pictures need a file of their own."""
         if segment.state == "open" and walk_file(Path(segment.path)).keep_bytes == 0:
             done.part()
-            return
+            return True
         with _opened(segment) as file, av.open(file, "r", format="mp4") as source:
             if not source.streams.video:
                 raise av.error.InvalidDataError(0, "no video in it", segment.path)
             stream = source.streams.video[0]
+            if self._container is not None and stream.codec_context.extradata != self._parameter_sets:
+                return False
             for number, (packet, at_ns, length_ns) in enumerate(_wanted(source, stream, segment, from_ns, to_ns)):
                 self._mux(packet, stream, at_ns, length_ns)
                 if number % _PROGRESS_PACKETS == 0:
                     done.within((at_ns - segment.start_ns) / max(segment.end_ns - segment.start_ns, 1))
         done.part()
+        return True
 
     def close(self) -> None:
         if self._container is not None:
@@ -191,6 +233,7 @@ class _Joined:
             self._stream = self._container.add_stream_from_template(source)
             if source.codec_context.name == "hevc":
                 self._stream.codec_context.codec_tag = "hvc1"  # Safari and QuickTime play no hev1
+            self._parameter_sets = source.codec_context.extradata
             self._base_ns = at_ns
         if self._last_ns is not None and at_ns - self._last_ns > 2 * length_ns + 1_000_000:
             self._base_ns += at_ns - self._last_ns - _BETWEEN_NS

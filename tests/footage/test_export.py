@@ -1,5 +1,6 @@
 """Exports of real recorded files: they play, they hold what was asked for, and they say what is missing."""
 
+import resource
 from pathlib import Path
 
 import av
@@ -100,6 +101,29 @@ def test_another_picture_size_is_another_file(tmp_path: Path, clips: dict[str, P
     result = export_mp4(segments, T0, T0 + 8 * NS, tmp_path / "out.mp4")
     assert [each.frames for each in result.files] == [40, 40]
     assert [seen(each.path)[0] for each in result.files] == [40, 40]
+
+
+def test_other_settings_of_the_encoder_are_another_file(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """The same size, but parameter sets that stand in the head of a file alone: joined, the second is garbage."""
+    segments = [record(clips["a"], tmp_path / "0.mp4", T0), record(clips["b"], tmp_path / "1.mp4", T0 + 4 * NS)]
+    result = export_mp4(segments, T0, T0 + 8 * NS, tmp_path / "out.mp4")
+    assert [each.path.name for each in result.files] == ["out.mp4", "out-2.mp4"]
+    assert [seen(each.path)[0] for each in result.files] == [40, 40]
+    assert result.gaps == ()
+
+
+@pytest.mark.parametrize("room", [0, 100, 20_000])
+def test_a_target_without_room_leaves_nothing(tmp_path: Path, three: list[SegmentRef], room: int) -> None:
+    """A limit on the size of files stands for a full disk: Python is told by the same kind of error."""
+    before = sorted(tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(ExportFailed):
+            export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_no_footage_is_an_error_of_its_own(tmp_path: Path, three: list[SegmentRef]) -> None:
