@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from agent.footage.index import Index
 from agent.footage.recorder import Fault, Recorder
 from agent.footage.reel import CameraPlan
 from agent.health import Liveness
-from agent.settings.load import SettingsError, load
+from agent.settings.load import load
 from agent.settings.models import Settings
 from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
 
@@ -37,18 +37,17 @@ LOOK_EVERY_S: Final = 0.5
 FACTS_WAITING: Final = 256
 """With so many facts unacknowledged, conditions are not repeated: those that wait say the same."""
 
+_OF_THE_VOLUME: Final = (ConditionKind.VOLUME_MISSING, ConditionKind.DISK_FULL, ConditionKind.DISK_SLOW)
+"""What a run may leave active when it ends, and a person then mends: the next run says that it is over."""
+
 _M_ARENA_MAX: Final = -8
 """mallopt(3): more than two heaps cost a megabyte for each thread, and buy nothing at four cameras."""
 
 
 def main(settings_file: Path) -> int:
-    """Record until told to stop. 0 after an orderly stop, 1 when it could not start or could not stop."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        settings = load(settings_file)
-    except SettingsError as error:
-        log.error("%s", error)  # noqa: TRY400 - the text is for people, the trace is not
-        return 1
+    """Record until told to stop. 0 after an orderly stop, 1 when it could not stop. Raises SettingsError."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load(settings_file)
     ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     return Record(settings, SystemClock()).run()
 
@@ -99,7 +98,8 @@ class Record:
         self._sender.start()
         self._recorder.start()
         self._server.start()
-        teller = Teller(self._sender, self._clock)
+        volume = f"volume/{self._recorder.path}"
+        teller = Teller(self._sender, self._clock, [(kind, volume) for kind in _OF_THE_VOLUME])
         turns = self._recorder.turns
         ready = False
         while not self._clock.wait(self._stop, LOOK_EVERY_S):
@@ -144,7 +144,9 @@ class Record:
         plan = self._plans.get(str(request.args.get("camera_id")))
         if plan is None:
             name = str(request.args.get("camera_id"))[:64]
-            raise Refused("no_such_camera", Text(f"没有录像的摄像头：{name}", f"no camera {name} is recorded"))
+            raise Refused(
+                "no_such_camera", Text(f"没有这台摄像机，或它不录像：{name}", f"no camera {name} is recorded")
+            )
         return plan.uuid, *times(request.args)
 
 
@@ -162,9 +164,11 @@ def _answer(reply: Reply, find: Callable[[], dict[str, Any]]) -> None:
 class Teller:
     """Makes conditions of faults and sees that the alarm desk keeps knowing them. Used by one thread."""
 
-    def __init__(self, sender: FactSender, clock: Clock) -> None:
+    def __init__(self, sender: FactSender, clock: Clock, former: Sequence[tuple[ConditionKind, str]] = ()) -> None:
+        """`former` are states that an earlier run of this process may have left active: the first turn ends them."""
         self._sender = sender
         self._clock = clock
+        self._former = list(former)
         self._active: dict[tuple[ConditionKind, str], tuple[Stamp, Fault]] = {}
         self._repeat_ns = 0
         self._pulse_ns = 0
@@ -173,6 +177,8 @@ class Teller:
     def tell(self, faults: list[Fault], turned: bool) -> None:
         """Tell what began, what is over, and from time to time what lasts; a pulse if the work `turned`."""
         self._turned = self._turned or turned
+        if turned:
+            self._end_former({(fault.kind, fault.subject) for fault in faults})
         if not faults and not self._active and self._clock.mono_ns() < self._pulse_ns:
             return
         at = stamp(self._clock)
@@ -194,6 +200,13 @@ class Teller:
             self._pulse_ns = at.mono_ns + int(PULSE_EVERY_S * 1e9)
             self._turned = False
             self._send(Pulse("record", at))
+
+    def _end_former(self, now: set[tuple[ConditionKind, str]]) -> None:
+        at = stamp(self._clock)
+        for kind, subject in self._former:
+            if (kind, subject) not in now:
+                self._send(Condition(kind, subject, False, at, at))
+        self._former.clear()
 
     def _send(self, fact: Fact) -> None:
         try:

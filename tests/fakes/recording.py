@@ -47,9 +47,9 @@ class Desk:
             ]
 
     def others(self, known: set[tuple[ConditionKind, str]]) -> set[tuple[ConditionKind, str]]:
-        """Every condition told that is not `known`."""
+        """Every condition told to be there that is not `known`."""
         with self._guard:
-            told = {(fact.kind, fact.subject) for _, fact in self.facts if isinstance(fact, Condition)}
+            told = {(fact.kind, fact.subject) for _, fact in self.facts if isinstance(fact, Condition) and fact.active}
         return told - known
 
     def pulses(self) -> int:

@@ -159,6 +159,17 @@ def test_the_index_is_built_again_from_the_files(recording: Recording, past: Rec
     assert bool(aside) == (how == "garbage")
 
 
+def test_a_volume_that_was_mended_while_nothing_ran(recording: Recording) -> None:
+    subject = f"volume/{recording.volume}"
+    recording.start()
+    recording.desk.wait_for(ConditionKind.VOLUME_MISSING, subject, True, 10)
+    assert recording.stop() == 0
+    recording.make_volume()
+    started = time.monotonic()
+    recording.start()
+    recording.desk.wait_for(ConditionKind.VOLUME_MISSING, subject, False, 10, since=started)
+
+
 def test_a_volume_that_is_not_mounted(recording: Recording) -> None:
     subject = f"volume/{recording.volume}"
     recording.start()
