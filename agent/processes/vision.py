@@ -288,7 +288,7 @@ def main(settings_file: Path) -> int:
         signal.signal(number, lambda _number, _frame: stopping.set())
     facts = FactSender(runtime / "alarm.sock", "vision", uuid.uuid4().hex, clock)
     folder = settings.paths.models or manifest.FOLDER
-    model = LoadedModel(settings.vision.model, manifest.load(), folder, settings.vision.threads)
+    model = LoadedModel(settings.vision.model, manifest.FOLDER / "manifest.json", folder, settings.vision.threads)
     loop = VisionLoop(settings, model, facts, clock)
     control = Server(runtime / "vision.sock", {"status": _status_verb(loop, clock)})
     liveness = Liveness(clock)

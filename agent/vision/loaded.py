@@ -12,7 +12,7 @@ from typing import Final
 
 from agent.facts import Text
 from agent.vision.detector import Detector, DetectorBroken
-from models.manifest import Model, ModelFault, ModelProblem, read
+from models.manifest import BadManifest, Model, ModelFault, ModelProblem, load, read
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,13 @@ _SAID: Final[Mapping[ModelProblem, tuple[str, str]]] = {
 class LoadedModel:
     """Owned by the thread that looks; `fault` and `detector` change only in `refresh` and `broken`."""
 
-    def __init__(self, name: str, models: Mapping[str, Model], folder: Path, threads: int) -> None:
+    def __init__(self, name: str, manifest_file: Path, folder: Path, threads: int) -> None:
+        """Use the model `name` of the manifest, its file in `folder`, on `threads` threads."""
         self.name = name
         self.detector: Detector | None = None
         self.fault: ModelFault | None = None
-        self._models = models
+        self._manifest_file = manifest_file
+        self._models: Mapping[str, Model] = {}
         self._folder = folder
         self._threads = threads
         self._looked_s: float | None = None
@@ -49,6 +51,8 @@ class LoadedModel:
         if self._looked_s is not None and now_s - self._looked_s < LOOK_AGAIN_S:
             return
         self._looked_s = now_s
+        if not self._models and not self._read_manifest():
+            return
         state = self._file_state()
         if self.fault is None and self.detector is not None and state == self._known:
             return
@@ -75,6 +79,15 @@ class LoadedModel:
             return None
         zh, en = _SAID[self.fault.problem]
         return Text(f"{self.fault.file}：{zh}", f"{self.fault.file} {en}")
+
+    def _read_manifest(self) -> bool:
+        """A manifest that is missing or damaged is a fault like a model's: the process stays, and looks again."""
+        try:
+            self._models = load(self._manifest_file)
+        except (BadManifest, OSError) as error:
+            self._report(ModelFault(self._manifest_file.name, ModelProblem.UNREADABLE, str(error)))
+            return False
+        return True
 
     def _report(self, fault: ModelFault) -> None:
         if self.fault is None or self.fault.detail != fault.detail:
