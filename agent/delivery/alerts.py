@@ -112,6 +112,7 @@ def condition_alert(
     data: dict[str, Any] = {
         **({"incident_id": incident.id} if incident else {}),
         "state": "restored" if over else "triggered",
+        "name": name,
         "lapsed": lapsed,
         "since_ns": condition.since.wall_ns,
         "detail": dict(condition.detail),

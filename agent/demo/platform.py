@@ -173,7 +173,7 @@ def alert_line(event: Mapping[str, Any], platform: str, case_no: str) -> Text:
     given = event.get("data")
     data: Mapping[str, Any] = given if isinstance(given, dict) else {}
     zone = data.get("zone")
-    where = str((zone.get("name") if isinstance(zone, dict) else "") or event.get("subject", ""))
+    where = str((zone.get("name") if isinstance(zone, dict) else data.get("name")) or event.get("subject", ""))
     kind = str(event.get("type", "")).removeprefix("cn.tyj.").removesuffix(".v1")
     state, priority = str(data.get("state", "")), event.get("priority")
     plain = kind.partition(".")[2].replace("_", " ") or kind
