@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agent.delivery.payload import input_alert_id
 from agent.wire import Refused, WireError, call
@@ -143,29 +144,15 @@ def _quiet(panel: Panel) -> bool:
 
 
 def _judge(panel: Panel, presses: int, note: str) -> list[Row]:
-    lines = [json.loads(line) for line in (panel.folder / "presses.jsonl").read_text().splitlines()]
-    pressed = [line for line in lines if line["what"] == "press" and line["input"] == 0]
-    events = [line for line in lines if line["what"] == "event" and (line["input"], line["state"]) == (0, "alarm")]
+    pressed, events = read_presses(panel.folder / "presses.jsonl")
     got = {alert["id"]: alert for alert in panel.taken(PLATFORM, "panic", "triggered")}
-    took_ms: list[float] = []
-    unseen = 0
-    ends = [*(press["mono_ns"] for press in pressed[1:]), 2**63]
-    for press, next_press_ns in zip(pressed, ends, strict=True):
-        mine = (each for each in events if press["mono_ns"] <= each["mono_ns"] + _EVENT_BEFORE_NS < next_press_ns)
-        event = next(mine, None)
-        if event is None:
-            unseen += 1
-            continue
-        alert = got.get(input_alert_id(event["board_uid"], event["boot_id"], event["event_id"]))
-        if alert is not None:
-            took_ms.append((alert["received_mono_ns"] - press["mono_ns"]) / 1e6)
+    took_ms, unseen = press_times(pressed, events, {key: alert["received_mono_ns"] for key, alert in got.items()})
     lost = len(pressed) - len(took_ms)
     twice = sum(1 for alert in got.values() if alert["times"] > 1)
-    took_ms.sort()
     told = f"{len(pressed)} presses, 30 ms debounce included{'; ' + note if note else ''}"
-    p99 = _share(took_ms, 0.99)
+    p99 = share(took_ms, 0.99)
     return [
-        Row("button to subscriber p50", round(_share(took_ms, 0.5), 1), "ms", None, None, told),
+        Row("button to subscriber p50", round(share(took_ms, 0.5), 1), "ms", None, None, told),
         Row("button to subscriber p99", round(p99, 1), "ms", TARGET_MS, p99 < TARGET_MS, told),
         Row("button to subscriber max", round(took_ms[-1] if took_ms else math.inf, 1), "ms", None, None, told),
         Row(
@@ -180,9 +167,39 @@ def _judge(panel: Panel, presses: int, note: str) -> list[Row]:
     ]
 
 
-def _share(ordered: list[float], share: float) -> float:
-    """The value that `share` of the ordered values do not exceed."""
-    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else math.inf
+def read_presses(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """From the board's own log: the presses of the panic button, and the events that the board made of them."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    pressed = [line for line in lines if line["what"] == "press" and line["input"] == 0]
+    events = [line for line in lines if line["what"] == "event" and (line["input"], line["state"]) == (0, "alarm")]
+    return pressed, events
+
+
+def press_times(
+    pressed: list[dict[str, Any]], events: list[dict[str, Any]], received_ns: dict[str, int]
+) -> tuple[list[float], int]:
+    """Milliseconds from each press to the consumer, in rising order, and how many presses the board did not see.
+
+    `received_ns` is the monotonic time at which the consumer had each alert, by id.
+    """
+    took_ms: list[float] = []
+    unseen = 0
+    ends = [*(press["mono_ns"] for press in pressed[1:]), 2**63]
+    for press, next_press_ns in zip(pressed, ends, strict=True):
+        mine = (each for each in events if press["mono_ns"] <= each["mono_ns"] + _EVENT_BEFORE_NS < next_press_ns)
+        event = next(mine, None)
+        if event is None:
+            unseen += 1
+            continue
+        key = input_alert_id(event["board_uid"], event["boot_id"], event["event_id"])
+        if key in received_ns:
+            took_ms.append((received_ns[key] - press["mono_ns"]) / 1e6)
+    return sorted(took_ms), unseen
+
+
+def share(ordered: list[float], part: float) -> float:
+    """The value that `part` of the ordered values do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * part) - 1)] if ordered else math.inf
 
 
 if __name__ == "__main__":
