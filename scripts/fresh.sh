@@ -3,7 +3,8 @@
 #
 #   FRESH_SUITE=bookworm   bookworm has Python 3.11, trixie 3.13
 #   FRESH_DIR=folder   where the chroot is built (default: a new folder under TMPDIR; removed at the end)
-#   FRESH_CI=1         also run the tests with every Debian package (as CI does), beside `make test` on the bare machine
+#   FRESH_CI=1         also run the tests with every Debian package, as CI does, after `make test` on the bare machine;
+#                      FRESH_CI=only: nothing but that
 #   SECONDS_TO_RUN=60  how long the demonstration runs
 set -eu
 [ "$(id -u)" = 0 ] || { echo "make fresh needs root: it makes a chroot" >&2; exit 2; }
@@ -16,6 +17,9 @@ if [ -z "${FRESH_INSIDE:-}" ]; then
   suite=${FRESH_SUITE:-bookworm}
   echo "bare Debian ($suite) in $root …"
   mmdebstrap --quiet --variant=apt --include=make,git,python3-venv,ca-certificates "$suite" "$root"
+  # The package manager drops its rights inside, and then has to pass "/" and to write to /tmp.
+  chmod 755 "$root"
+  chmod 1777 "$root/tmp"
   git clone -q "$source" "$root/root/yunjian"
   # A namespace of its own: whatever is mounted or left running in the chroot ends with it.
   FRESH_INSIDE=$root unshare --mount --pid --fork --kill-child "$0"
@@ -38,6 +42,11 @@ inside() {
     sh -ec "cd /root/yunjian; $1"
 }
 began=$(date +%s)
+if [ "${FRESH_CI:-}" = only ]; then
+  CI_INSIDE=1 inside "sh .ci/run"
+  echo "fresh: .ci/run passed after $(( $(date +%s) - began )) s"
+  exit
+fi
 inside "make run SECONDS=${SECONDS_TO_RUN:-60}"
 echo "fresh: make run ended in order after $(( $(date +%s) - began )) s, set-up included"
 inside "make test"
