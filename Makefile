@@ -47,7 +47,7 @@ bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make be
 
 soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
 	@scripts/debian-packages.sh mosquitto
-	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),600)
+	@$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),600)
 
 fresh: ## run the README's two commands in a bare Debian chroot (needs root and mmdebstrap)
 	@scripts/fresh.sh
