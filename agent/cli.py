@@ -5,18 +5,24 @@ needs it, so that `status` answers at once on a small board.
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from agent.access.arguments import Build, Parser
+from agent import cli_footage
+from agent.access.arguments import (
+    EX_CONFIG,
+    RUNTIME,
+    Build,
+    Parser,
+    config_option,
+    json_option,
+    runtime_of,
+    wrong_settings,
+)
 from agent.access.console import Screen, language_wanted
 from agent.facts import Text
 from agent.wire import Refused, WireError
-
-EX_CONFIG: Final = 78
-"""sysexits.h: wrong settings; the supervisor and systemd do not try again."""
 
 _WHERE_TO_LOOK: Final = {
     "no_such_incident": Text("；编号见 yunjian incidents --all", "; yunjian incidents --all lists the ids"),
@@ -24,9 +30,6 @@ _WHERE_TO_LOOK: Final = {
     "no_such_camera": Text("；编号见 yunjian status", "; yunjian status lists the ids"),
 }
 """What to do next when the agent knows nothing by that name."""
-
-RUNTIME: Final = Path("/run/yunjian")
-"""Where an installation has its sockets."""
 
 WRONG, NOT_RUNNING, REFUSED, INTERRUPTED, PIPE_CLOSED = 1, 3, 4, 130, 141
 
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _not_reached(options: argparse.Namespace, screen: Screen, error: WireError) -> int:
     from agent.access.control import PROCESSES, not_allowed, not_running
 
-    runtime = _runtime(options)
+    runtime = runtime_of(options)
     if (why := not_allowed(runtime, error)) is not None:
         screen.problem(why)
         return REFUSED
@@ -88,26 +91,14 @@ def _asked_language(given: Sequence[str]) -> str | None:
     return None
 
 
-def _runtime(options: argparse.Namespace) -> Path:
-    asked = getattr(options, "runtime", None) or os.environ.get("YUNJIAN_RUNTIME")
-    if asked:
-        return Path(asked)
-    here = Path("var/run")
-    return here if any((here / name).exists() for name in ("alarm.sock", "board.sock")) else RUNTIME
-
-
 def _parser(language: str) -> Parser:
     build = Build(language)
     _looking(build)
-    _footage(build)
+    cli_footage.add(build)
     _settings(build)
     _running(build)
     _demonstration(build)
     return build.top
-
-
-def _json_option(build: Build, parser: Parser) -> None:
-    build.option(parser, "--json", zh="给程序用的输出", en="output for programs", action="store_true")
 
 
 def _positive(text: str) -> int:
@@ -132,7 +123,7 @@ _above_zero.__name__ = "> 0"
 
 def _looking(build: Build) -> None:
     status = build.command("status", _status)
-    _json_option(build, status)
+    json_option(build, status)
     build.option(status, "--watch", zh="一直看，Ctrl-C 结束", en="keep looking, Ctrl-C ends it", action="store_true")
     events = build.command("events", _events)
     build.option(events, "--follow", "-f", zh="一有新的就输出", en="show new ones as they come", action="store_true")
@@ -144,10 +135,10 @@ def _looking(build: Build) -> None:
     build.option(
         events, "--kind", zh=f"只看这一类：{listed}", en=f"this kind alone: {listed}", metavar="KIND", choices=kinds
     )
-    _json_option(build, events)
+    json_option(build, events)
     incidents = build.group("incidents", _incidents)
     build.option(incidents, "--all", zh="包括已复位的", en="those reset too", action="store_true", dest="every")
-    _json_option(build, incidents)
+    json_option(build, incidents)
     for name, run in (("incidents ack", _acknowledge), ("incidents reset", _reset)):
         parser = build.command(name, run)
         build.option(parser, "incident", zh="警情编号，前几位即可", en="its id, or the beginning of it", metavar="ID")
@@ -163,26 +154,6 @@ def _looking(build: Build) -> None:
         )
 
 
-def _footage(build: Build) -> None:
-    build.group("footage")
-    find = build.command("footage find", _find)
-    build.option(find, "--camera", "-c", zh="摄像机（全部）", en="camera (all)", metavar="ID")
-    build.option(
-        find, "--from", zh="起（今天 0 点）", en="beginning (midnight)", dest="start", metavar="T", default="today"
-    )
-    build.option(find, "--to", zh="止（现在）", en="end (now)", dest="end", metavar="T", default="now")
-    _json_option(build, find)
-    export = build.command("footage export", _export)
-    build.option(export, "--camera", "-c", zh="摄像机", en="camera", metavar="ID", required=True)
-    build.option(export, "--from", zh="起", en="beginning", dest="start", metavar="T", required=True)
-    build.option(export, "--to", zh="止", en="end", dest="end", metavar="T", required=True)
-    build.option(
-        export, "-o", "--output", zh="写到哪个文件", en="file to write", metavar="FILE", required=True, type=Path
-    )
-    build.option(export, "--why", zh="用途，记入审计", en="what for; goes into the audit", metavar="TEXT", default="")
-    _json_option(build, export)
-
-
 def _settings(build: Build) -> None:
     build.group("config")
     check = build.command("config check", _config_check)
@@ -191,31 +162,19 @@ def _settings(build: Build) -> None:
         check, "--bitrate", zh="每路码率 kbit/s（缺省：正在录的实测值，否则 4000）",
         en="kbit/s per camera (default: as measured now, else 4000)", type=_above_zero, metavar="KBIT",
     )  # fmt: skip
-    _json_option(build, check)
+    json_option(build, check)
     build.command("config schema", _config_schema)
-    build.group("volume")
-    create = build.command("volume create", _volume_create)
-    build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
-    _config_option(build, create)
-
-
-def _config_option(build: Build, parser: Parser) -> None:
-    default = Path("/etc/yunjian/facility.yaml")
-    build.option(
-        parser, "--config", zh=f"设置文件（{default}）", en=f"settings file ({default})",
-        type=Path, default=default, metavar="FILE",
-    )  # fmt: skip
 
 
 def _running(build: Build) -> None:
     run = build.command("run", _run)
-    _config_option(build, run)
+    config_option(build, run)
     build.option(run, "--demo", zh="在这个目录运行演示园所", en="run the demonstration here", type=Path, metavar="DIR")
     build.option(run, "--seconds", zh="这么久以后停止", en="stop after so long", type=_above_zero, metavar="N")
     build.option(run, "--broker", zh="演示用您自己的 broker", en="a broker of your own, for --demo", metavar="URL")
     process = build.command("process", _process, hidden=True)
     process.add_argument("name", choices=("alarm", "record", "vision", "web"))
-    _config_option(build, process)
+    config_option(build, process)
 
 
 def _demonstration(build: Build) -> None:
@@ -231,64 +190,51 @@ def _demonstration(build: Build) -> None:
 def _status(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import status, watch_status
 
-    return (watch_status if options.watch else status)(screen, _runtime(options), options.json)
+    return (watch_status if options.watch else status)(screen, runtime_of(options), options.json)
 
 
 def _events(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import events, follow_events
 
     show = follow_events if options.follow else events
-    return show(screen, _runtime(options), options.limit, options.kind, options.json)
+    return show(screen, runtime_of(options), options.limit, options.kind, options.json)
 
 
 def _incidents(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import incidents
 
-    return incidents(screen, _runtime(options), options.every, options.json)
+    return incidents(screen, runtime_of(options), options.every, options.json)
 
 
 def _acknowledge(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import acknowledge
 
-    return acknowledge(screen, _runtime(options), options.incident, options.json)
+    return acknowledge(screen, runtime_of(options), options.incident, options.json)
 
 
 def _reset(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import reset
 
-    return reset(screen, _runtime(options), options.incident, options.why, options.json)
+    return reset(screen, runtime_of(options), options.incident, options.why, options.json)
 
 
 def _press(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import press
 
-    return press(screen, _runtime(options), options.input_no, options.hold)
+    return press(screen, runtime_of(options), options.input_no, options.hold)
 
 
 def _door(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import door
 
-    return door(screen, _runtime(options), options.what == "open")
-
-
-def _find(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.access.evidence import find
-
-    return find(screen, _runtime(options), options.camera, options.start, options.end, options.json)
-
-
-def _export(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.access.export import Wish, export
-
-    wish = Wish(options.camera, options.start, options.end, options.output, options.why)
-    return export(screen, _runtime(options), wish, options.json)
+    return door(screen, runtime_of(options), options.what == "open")
 
 
 def _config_check(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.control import status_of
     from agent.settings.report import check_file
 
-    record = status_of(_runtime(options), "record", timeout_s=0.3)
+    record = status_of(runtime_of(options), "record", timeout_s=0.3)
     return check_file(screen.out, screen.language, options.file, options.json, options.bitrate, record)
 
 
@@ -296,22 +242,6 @@ def _config_schema(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.report import schema_text
 
     screen.out.write(schema_text())
-    return 0
-
-
-def _volume_create(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.footage.files import VolumeRefused, create_volume
-    from agent.settings.load import load
-    from agent.settings.mistakes import SettingsError
-
-    try:
-        create_volume(options.path, load(options.config).facility.id, time.time_ns())
-    except SettingsError as error:
-        return _wrong_settings(error, screen)
-    except (OSError, VolumeRefused) as error:
-        screen.problem(Text(f"建立录像盘失败：{error}", f"the volume was not made: {error}"))
-        return WRONG
-    screen.line(screen.t(f"录像盘已建立：{options.path}", f"volume made: {options.path}"))
     return 0
 
 
@@ -330,7 +260,7 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
         try:
             settings = load(options.config)
         except SettingsError as error:
-            return _wrong_settings(error, screen)
+            return wrong_settings(error, screen)
         zone = ZoneInfo(settings.facility.time_zone)
         if not (options.lang or os.environ.get("YUNJIAN_LANG")):
             screen = Screen(settings.language)
@@ -388,10 +318,4 @@ def _process(options: argparse.Namespace, screen: Screen) -> int:
     try:
         return run(options.config)
     except SettingsError as error:
-        return _wrong_settings(error, screen)
-
-
-def _wrong_settings(error: Any, screen: Screen) -> int:
-    for line in error.lines(screen.language):
-        screen.errors.write(f"{line}\n")
-    return EX_CONFIG
+        return wrong_settings(error, screen)

@@ -1,8 +1,10 @@
 """The command line itself: argparse in two languages, put together command by command."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from agent.access.console import Screen
@@ -10,6 +12,12 @@ from agent.access.manual import PAGES, epilog
 from agent.facts import Text
 
 USAGE: Final = 2
+
+EX_CONFIG: Final = 78
+"""sysexits.h: wrong settings; the supervisor and systemd do not try again."""
+
+RUNTIME: Final = Path("/run/yunjian")
+"""Where an installation has its sockets."""
 
 Command = Callable[[argparse.Namespace, Screen], int]
 
@@ -154,3 +162,33 @@ class Build:
             title=title, metavar=place if name == "" else None, dest=kept, required=required,
             parser_class=Parser,
         )  # fmt: skip
+
+
+def json_option(build: Build, parser: Parser) -> None:
+    """--json, the same for every command."""
+    build.option(parser, "--json", zh="给程序用的输出", en="output for programs", action="store_true")
+
+
+def config_option(build: Build, parser: Parser) -> None:
+    """--config, the settings file."""
+    default = Path("/etc/yunjian/facility.yaml")
+    build.option(
+        parser, "--config", zh=f"设置文件（{default}）", en=f"settings file ({default})",
+        type=Path, default=default, metavar="FILE",
+    )  # fmt: skip
+
+
+def runtime_of(options: argparse.Namespace) -> Path:
+    """Where the sockets are: as asked, else those of a demonstration here, else those of the installation."""
+    asked = getattr(options, "runtime", None) or os.environ.get("YUNJIAN_RUNTIME")
+    if asked:
+        return Path(asked)
+    here = Path("var/run")
+    return here if any((here / name).exists() for name in ("alarm.sock", "board.sock")) else RUNTIME
+
+
+def wrong_settings(error: Any, screen: Screen) -> int:
+    """Print a SettingsError line by line; the exit status for it."""
+    for line in error.lines(screen.language):
+        screen.errors.write(f"{line}\n")
+    return EX_CONFIG
