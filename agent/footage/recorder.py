@@ -14,7 +14,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from agent.facts import ConditionKind, Stamp
 from agent.footage import rows
 from agent.footage.camera import Camera, Trouble
 from agent.footage.comparison import Comparison
+from agent.footage.fault import Fault
 from agent.footage.files import Volume, VolumeRefused, check_volume, free_bytes, newest_seq
 from agent.footage.index import Index, IndexBroken, set_aside
 from agent.footage.recovery import Found, recover
@@ -51,15 +51,6 @@ STUCK_S: Final = 5.0
 """A recording thread that has not turned for this long waits for the disk."""
 
 Shown = dict[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A lasting state as the recorder sees it; the process makes a `Condition` of it."""
-
-    kind: ConditionKind
-    subject: str
-    detail: tuple[tuple[str, str | int | float | bool], ...]
 
 
 class Recorder:

@@ -22,9 +22,11 @@ from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
 from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
 from agent.footage.ask import answer_segments, answer_spans, times
+from agent.footage.fault import Fault
 from agent.footage.files import camera_uuid
 from agent.footage.index import Index
-from agent.footage.recorder import Fault, Recorder
+from agent.footage.keeper import Chore, Keeper
+from agent.footage.recorder import Recorder
 from agent.footage.reel import CameraPlan
 from agent.health import Liveness
 from agent.settings.load import load
@@ -86,6 +88,7 @@ class Record:
             sync_every_s=settings.footage.sync_every_s,
             silent_after_s=settings.footage.silent_after_s,
         )
+        self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
         self._server = Server(runtime / "record.sock", verbs)
         self._liveness = Liveness(clock)
@@ -97,6 +100,7 @@ class Record:
             signal.signal(number, lambda *_: self._stop.set())
         self._sender.start()
         self._recorder.start()
+        self._keeper.start()
         self._server.start()
         volume = f"volume/{self._recorder.path}"
         teller = Teller(self._sender, self._clock, [(kind, volume) for kind in _OF_THE_VOLUME])
@@ -105,7 +109,7 @@ class Record:
         while not self._clock.wait(self._stop, LOOK_EVERY_S):
             turned = self._recorder.turns != turns
             turns = self._recorder.turns
-            teller.tell(self._recorder.faults(), turned)
+            teller.tell([*self._recorder.faults(), *self._keeper.faults()], turned)
             if turned:
                 if not ready:
                     self._liveness.ready()
@@ -114,12 +118,17 @@ class Record:
         self._liveness.stopping()
         self._server.stop()
         try:
+            self._keeper.stop()
             self._recorder.stop()
             self._sender.stop()
         except RuntimeError as error:
             log.error("%s", error)  # noqa: TRY400 - what hangs is named; the trace is ours alone
             return 1
         return 0
+
+    def _chores(self, settings: Settings) -> list[Chore]:
+        """What the keeper does, in this order."""
+        return []
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {
@@ -129,7 +138,7 @@ class Record:
             "rss_kib": _rss_kib(),
             "facts_waiting": self._sender.waiting(),
         }
-        reply.done({**own, **self._recorder.status()})
+        reply.done({**own, **self._recorder.status(), **self._keeper.status()})
 
     def _spans(self, request: Request, reply: Reply) -> None:
         def answer() -> dict[str, Any]:
