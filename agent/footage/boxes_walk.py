@@ -6,7 +6,7 @@ Box layout: ISO/IEC 14496-12.
 
 Invariants
 1. No bytes whatever raise an error or are walked for ever: `MAX_BOXES` boxes at most, and no more than
-   4 x size + 4 MiB fetched.
+   4 x size + 16 MiB fetched.
 2. Frames and times are those of the picture; a track of sound beside it changes neither.
 3. What plays after a damaged place is found and told: nobody need cut it off.
 """
@@ -93,19 +93,19 @@ class Walked:
 
 def walk(fetch: Fetch, size: int) -> Walked:
     """Walk a file of `size` bytes. Never raises for damage: it stops where sense stops, and looks for more."""
-    walking = _Walking(fetch, size)
+    walking = _Walking(fetch, size, budget=2 * size + _SEARCH_BYTES)
     at = walking.run(0)
     whole = at == size and walking.moof is None
     finished = whole and walking.last_kind == "mfra"
     first = walking.piece
     later: list[Piece] = []
-    while at < size and first.fragments and (found := walking.search(at + 1)) is not None:
+    while at < size and walking.film is not None and (found := walking.search(at + 1)) is not None:
         walking.begin_piece(found)
         at = walking.run(found)
         if walking.piece.fragments:
             later.append(walking.piece.frozen())
     film = walking.film
-    keep_bytes = size if first.fragments and whole else first.end
+    keep_bytes = 0 if not first.fragments else size if whole else first.end
     return Walked(
         keep_bytes, first.fragments, first.frames, first.to_ticks, film.timescale if film else 0,
         film.description if film else None, finished and first.fragments > 0, walking.head_bytes, tuple(later),
@@ -154,8 +154,8 @@ class _Walking:
     moof: _Fragment | None = None
     last_kind: str = ""
     boxes: int = 0
-    search_bytes: int = 0
-    """Fetched for bodies of boxes that a search found."""
+    budget: int = 0
+    """Bytes that searches may still fetch."""
     origin: int | None = None
     """Decoding time of the first picture of the file."""
     last_end: int = 0
@@ -172,7 +172,7 @@ class _Walking:
             self.boxes += 1
             try:
                 self._take(box)
-            except (struct.error, IndexError, StopIteration, ValueError):
+            except (struct.error, IndexError, ValueError):
                 break
             self.last_kind = box.kind
             at = box.end
@@ -180,33 +180,31 @@ class _Walking:
 
     def search(self, at: int) -> int | None:
         """The offset of the next moof from `at` on that makes sense and has its mdat; None when there is none."""
-        while at < self.size and self.boxes < MAX_BOXES:
+        while at < self.size and self.boxes < MAX_BOXES and self.budget > 0:
             data = self.fetch(at, _SEARCH_BYTES)
+            self.budget -= len(data)
             if len(data) < 8:
                 return None
             place = data.find(b"moof", 4)
-            if place < 0:
-                at += len(data) - 7
-                continue
-            candidate = at + place - 4
-            if self._is_fragment(candidate):
-                return candidate
-            at = candidate + 1
+            while place >= 0 and self.boxes < MAX_BOXES:
+                if self._is_fragment(at + place - 4):
+                    return at + place - 4
+                place = data.find(b"moof", place + 1)
+            at += len(data) - 7
         return None
 
     def _is_fragment(self, offset: int) -> bool:
         self.boxes += 1
-        self.search_bytes += _SEARCH_BYTES
         moof = _box(self.fetch, offset, self.size)
-        if moof is None or moof.end > self.size or self.film is None or self.search_bytes + moof.size > 2 * self.size:
+        if self.film is None or moof is None or moof.end > self.size or moof.size > self.budget:
             return False
         mdat = _box(self.fetch, moof.end, self.size)
         if mdat is None or mdat.kind != "mdat" or mdat.end > self.size:
             return False
-        self.search_bytes += moof.size
+        self.budget -= moof.size
         try:
             self._check(_moof(_body(self.fetch, moof), self.film), mdat)
-        except (struct.error, IndexError, StopIteration, ValueError):
+        except (struct.error, IndexError, ValueError):
             return False
         return True
 
@@ -231,7 +229,7 @@ class _Walking:
         most = MOST_APART_S * self.film.timescale
         apart = fragment.start - self.last_end if self.origin is not None and fragment.samples else 0
         # After damage any number of fragments may be missing; a file is no longer than an hour.
-        most_apart = most if self.piece.fragments or self.origin is None else 60 * most
+        most_apart = most if self.piece.fragments else 60 * most
         if fragment.length > most or not -most <= apart <= most_apart:
             raise ValueError("a fragment far from the one before it")
         return fragment
@@ -241,8 +239,8 @@ class _Walking:
         piece = self.piece
         piece.end = end
         if fragment.samples:
-            if self.origin is None:
-                self.origin = fragment.start
+            if self.origin is None:  # files of ours begin at 0
+                self.origin = 0 if piece.offset else fragment.start
             if not piece.fragments:
                 piece.from_ticks = max(fragment.start - self.origin, 0)
             self.last_end = max(fragment.start + fragment.length, self.origin)
@@ -288,22 +286,28 @@ def _inside(body: bytes, start: int = 0) -> Iterator[tuple[str, bytes]]:
 
 def _child(body: bytes, *path: str) -> bytes:
     for name in path:
-        body = next(inner for kind, inner in _inside(body, 4 if name == "ilst" else 0) if kind == name)
+        body = _only((inner for kind, inner in _inside(body, 4 if name == "ilst" else 0) if kind == name), name)
     return body
+
+
+def _only(found: Iterator[bytes], name: str) -> bytes:
+    """The first of them. A StopIteration would be an error of ours inside a generator: it is a ValueError."""
+    for each in found:
+        return each
+    raise ValueError(f"no {name}")
 
 
 def _moov(moov: bytes) -> _Film:
     """The track of pictures. Raises ValueError or struct.error when there is none."""
-    track = next(
-        each for kind, each in _inside(moov) if kind == "trak" and _child(each, "mdia", "hdlr")[8:12] == b"vide"
-    )
+    tracks = (each for kind, each in _inside(moov) if kind == "trak")
+    track = _only((each for each in tracks if _child(each, "mdia", "hdlr")[8:12] == b"vide"), "track of pictures")
     tkhd, mdhd = _child(track, "tkhd"), _child(track, "mdia", "mdhd")
     (number,) = struct.unpack_from(">I", tkhd, 20 if tkhd[0] == 1 else 12)
     (timescale,) = struct.unpack_from(">I", mdhd, 20 if mdhd[0] == 1 else 12)
     if not timescale:
         raise ValueError("a track without a clock")
     trexes = (each for kind, each in _inside(_child(moov, "mvex")) if kind == "trex")
-    duration = next(struct.unpack_from(">I", each, 12)[0] for each in trexes if _number(each) == number)
+    (duration,) = struct.unpack_from(">I", _only((each for each in trexes if _number(each) == number), "trex"), 12)
     return _Film(number, timescale, duration, _description(moov))
 
 
@@ -316,7 +320,7 @@ def _description(moov: bytes) -> dict[str, Any] | None:
     try:
         data = _child(moov, "udta", "meta", "ilst", "\xa9cmt", "data")
         found = json.loads(data[8:])
-    except (StopIteration, ValueError, RecursionError, struct.error):
+    except (ValueError, RecursionError, struct.error):
         return None
     return found if isinstance(found, dict) else None
 
