@@ -133,6 +133,7 @@ class ConditionKind(StrEnum):
     STORE_FAILING = "store_failing"
     PROCESS_SILENT = "process_silent"
     CLOCK_UNKNOWN = "clock_unknown"
+    EVIDENCE_BROKEN = "evidence_broken"
 
 
 @dataclass(frozen=True, slots=True)

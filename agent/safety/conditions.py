@@ -91,6 +91,11 @@ MEANINGS: dict[Kind, Meaning] = {
         ("告警存储恢复", "alerts are stored again"),
     ),
     Kind.PROCESS_SILENT: _fault(2, ("程序无响应", "a process is silent"), ("程序恢复", "the process is back")),
+    Kind.EVIDENCE_BROKEN: _fault(
+        2,
+        ("录像证据链异常，请查明原因", "the chain of evidence is not what it was: find out why"),
+        ("录像证据链恢复", "the chain of evidence is in order again"),
+    ),
     Kind.CLOCK_UNKNOWN: _fault(
         3, ("时钟未同步", "the clock is not synchronised"), ("时钟已同步", "the clock is synchronised")
     ),
