@@ -4,15 +4,10 @@ Everything heavy is imported by the command that needs it, as in cli.py.
 """
 
 import argparse
-import time
 from pathlib import Path
-from typing import Final
 
 from agent.access.arguments import Build, config_option, json_option, runtime_of, wrong_settings
 from agent.access.console import Screen
-from agent.facts import Text
-
-WRONG: Final = 1
 
 
 def add(build: Build) -> None:
@@ -34,10 +29,19 @@ def add(build: Build) -> None:
     )
     build.option(export, "--why", zh="用途，记入审计", en="what for; goes into the audit", metavar="TEXT", default="")
     json_option(build, export)
-    build.group("volume")
-    create = build.command("volume create", _volume_create)
+    build.group("footage volume")
+    create = build.command("footage volume create", _volume_create)
     build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
+    build.option(create, "--luks", zh="加密这个块设备，挂载到 PATH", en="encrypt this block device and mount it there",
+                 metavar="DEVICE")  # fmt: skip
+    build.option(create, "--key", zh="开机用的钥匙：tpm、usb:/路径/文件、passphrase", metavar="KEY", default="",
+                 en="what opens it at a start: tpm, usb:/PATH/FILE or passphrase")  # fmt: skip
+    build.option(create, "--erase", zh="设备上有内容时，再写一遍设备名以确认清除",
+                 en="the device's name once more, to wipe what it holds", metavar="DEVICE")  # fmt: skip
+    build.option(create, "--install", zh="写入 /etc/crypttab 和挂载单元", en="write /etc/crypttab and a mount unit",
+                 action="store_true")  # fmt: skip
     config_option(build, create)
+    json_option(build, create)
 
 
 def _find(options: argparse.Namespace, screen: Screen) -> int:
@@ -54,16 +58,13 @@ def _export(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _volume_create(options: argparse.Namespace, screen: Screen) -> int:
-    from agent.footage.files import VolumeRefused, create_volume
+    from agent.access.volume_setup import VolumeWish, create
     from agent.settings.load import load
     from agent.settings.mistakes import SettingsError
 
     try:
-        create_volume(options.path, load(options.config).facility.id, time.time_ns())
+        settings = load(options.config)
     except SettingsError as error:
         return wrong_settings(error, screen)
-    except (OSError, VolumeRefused) as error:
-        screen.problem(Text(f"建立录像盘失败：{error}", f"the volume was not made: {error}"))
-        return WRONG
-    screen.line(screen.t(f"录像盘已建立：{options.path}", f"volume made: {options.path}"))
-    return 0
+    wish = VolumeWish(options.path, options.luks, options.key, options.erase, options.install)
+    return create(screen, wish, settings.facility.id, settings.paths.data, options.json)

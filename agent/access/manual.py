@@ -150,18 +150,33 @@ PAGES: Final = {
         Text("演示用：开、关模拟板上的门", "for the demonstration: open or close the simulated door"),
         (("yunjian door open", Text("开门", "open it")), ("yunjian door close", Text("关门", "close it"))),
     ),
-    "volume": Page(
+    "footage volume": Page(
         Text("录像盘", "footage volumes"),
-        (("yunjian volume create /srv/footage --config facility.yaml", Text("建立", "make one")),),
+        (("yunjian footage volume create /srv/footage", Text("建立", "make one")),),
     ),
-    "volume create": Page(
+    "footage volume create": Page(
         Text(
-            "在一个目录上建立录像盘（代理只往建立过的盘里录像）", "make a footage volume; nothing is recorded elsewhere"
+            "建立录像盘（代理只往建立过的盘里录像）：一个目录，或一块加密的盘",
+            "make a footage volume (nothing is recorded elsewhere): a folder, or an encrypted disk",
         ),
         (
             (
-                "yunjian volume create /srv/footage --config facility.yaml",
-                Text("在 /srv/footage 建立", "at /srv/footage"),
+                "yunjian footage volume create /srv/footage --config facility.yaml",
+                Text("目录 /srv/footage，不加密", "the folder /srv/footage, not encrypted"),
+            ),
+            (
+                "sudo yunjian footage volume create /srv/footage --luks /dev/sdb --key tpm --install",
+                Text("整块盘加密，开机由 TPM 打开", "encrypt a whole disk, opened by the TPM at each start"),
+            ),
+            (
+                "sudo yunjian footage volume create /srv/footage --luks /dev/sdb --key usb:/media/stick/yunjian.key",
+                Text(
+                    "钥匙在 U 盘上；U 盘与机器分开放，盘被盗也读不了", "the key on a USB stick, kept apart from the box"
+                ),
+            ),
+            (
+                "sudo yunjian footage volume create /srv/footage --luks /dev/sdb --key passphrase --erase /dev/sdb",
+                Text("口令；盘上原有内容全部清除", "a passphrase; wipes what the disk holds"),
             ),
         ),
     ),
@@ -208,7 +223,7 @@ def epilog(command: str, language: str) -> str:
     for typed, does in page.examples:
         command_line = typed.in_language(language) if isinstance(typed, Text) else typed
         lines += [f"  {command_line}", f"      {does.in_language(language)}"]
-    if command.startswith("footage "):
+    if command.startswith("footage ") and any("--from" in str(typed) for typed, _ in page.examples):
         lines += ["", TIMES.in_language(language)]
     if command == "":
         lines += ["", RUNTIME.in_language(language), "", EXIT_CODES.in_language(language)]
