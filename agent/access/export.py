@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.access import control
+from agent.access.bar import Bar
 from agent.access.console import Screen
 from agent.access.evidence import REASONS, length, time_range
 from agent.access.times import NS, BadTime, iso, shown
@@ -29,8 +30,6 @@ LONGEST_EXPORT_S: Final = 24 * 3600
 
 NOT_YET_NS: Final = 3 * NS
 """Up to now, the last moments are not there yet: footage comes fragment by fragment, of about a second each."""
-
-_BAR_WIDTH: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +74,25 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
         zh, en = f"无法记入审计，因此不导出：{reason.zh}", f"not exported, because it cannot be audited: {reason.en}"
         screen.problem(Text(zh, en))
         return REFUSED if isinstance(error, Refused) else NOT_RUNNING
+    bar = Bar(screen)
     try:
         result = export_mp4(
             [_reference(segment) for segment in segments],
             from_ns,
             to_ns,
             wish.output,
-            _bar(screen),
+            bar,
             known_gaps=_known(gaps),
         )
     except (NoFootage, ExportFailed) as error:
-        _clear_bar(screen)
+        bar.clear()
         screen.problem(error.text)
         return WRONG
     except KeyboardInterrupt:
-        _clear_bar(screen)
+        bar.clear()
         screen.problem(Text("已中断，没有留下文件", "interrupted, no file is left"))
         raise
-    _clear_bar(screen)
+    bar.clear()
     sums = {each.path: _sha256(each.path) for each in result.files}
     if as_json:
         screen.json(_for_programs(wish, result, sums, row, where))
@@ -127,32 +127,6 @@ def _known(gaps: list[control.Gap]) -> list[Gap]:
         for gap in gaps
         if gap.get("reason") in names
     ]
-
-
-def _bar(screen: Screen) -> "_Bar | None":
-    return _Bar(screen) if screen.errors.isatty() else None
-
-
-class _Bar:
-    """A progress bar on the error stream, drawn again only when it has moved."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._drawn = -1
-
-    def __call__(self, share: float) -> None:
-        percent = int(share * 100)
-        if percent != self._drawn:
-            self._drawn = percent
-            filled = percent * _BAR_WIDTH // 100
-            self._screen.errors.write(f"\r[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {percent:3d} %")
-            self._screen.errors.flush()
-
-
-def _clear_bar(screen: Screen) -> None:
-    if screen.errors.isatty():
-        screen.errors.write("\r\x1b[K")
-        screen.errors.flush()
 
 
 def _sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ from agent.footage.timeline import Gap
 from agent.wire import Reply, Request
 from tests.access.test_views import Terminal
 from tests.fakes.processes import NOON_NS, Sockets, sockets
+from tests.footage.test_export import record
 
 NS = 1_000_000_000
 CLIP = Path(str(resources.files("agent.demo") / "media" / "room-b-sub.mp4"))
@@ -56,7 +56,7 @@ def facility(tmp_path: Path) -> Iterator[Facility]:
         def audit(request: Request, reply: Reply) -> None:
             agent.asked.append((request.verb, request.args))
             assert not agent.output.exists()
-            shutil.copy(CLIP, agent.segment)
+            record(CLIP, agent.segment, NOON_NS)
             reply.done({"n": 17, "hash": "ab"})
 
         agent.start("alarm", audit=audit)
@@ -162,7 +162,7 @@ def test_a_segment_that_cannot_be_read_leaves_no_file(facility: Facility) -> Non
     facility.stop("alarm")
     facility.start("alarm")  # its audit puts no segment there
     status, _, errors = run(facility)
-    assert (status, "导出失败" in errors) == (1, True)
+    assert (status, "没有可播放的录像" in errors) == (1, True)
     assert [each.name for each in facility.folder.iterdir()] == []
 
 

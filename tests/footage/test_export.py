@@ -58,12 +58,13 @@ def seen(path: Path) -> tuple[int, float]:
 def test_a_range_over_three_files(tmp_path: Path, three: list[SegmentRef]) -> None:
     target = tmp_path / "out.mp4"
     result = export_mp4(three, T0 + 2_500_000_000, T0 + 9_000_000_000, target)
-    assert (result.from_ns, result.to_ns) == (T0 + 2 * NS, T0 + 9 * NS), "from the key frame before"
+    assert (result.from_ns, result.to_ns) == (T0 + 2_500_000_000, T0 + 9 * NS)
+    assert result.files[0].key_ns == T0 + 2 * NS, "the decoder needs the key frame before"
     assert result.gaps == ()
     assert result.bytes == target.stat().st_size
     frames, length = seen(target)
-    assert frames == 70
-    assert length == pytest.approx(6.9, abs=0.01)
+    assert frames == 65 == result.files[0].frames, "what is before the start is decoded, not shown"
+    assert length == pytest.approx(6.4, abs=0.01)
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
@@ -137,8 +138,8 @@ def test_a_cancelled_export_leaves_nothing(tmp_path: Path, three: list[SegmentRe
     class Cancelled(Exception):
         pass
 
-    def cancel(share: float) -> None:
-        if share > 0.4:
+    def cancel(done: int, total: int) -> None:
+        if done > total * 0.4:
             raise Cancelled
 
     before = sorted(tmp_path.iterdir())
@@ -148,10 +149,11 @@ def test_a_cancelled_export_leaves_nothing(tmp_path: Path, three: list[SegmentRe
 
 
 def test_progress_rises_to_one(tmp_path: Path, three: list[SegmentRef]) -> None:
-    told: list[float] = []
-    export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4", told.append)
+    told: list[tuple[int, int]] = []
+    export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4", lambda *now: told.append(now))
     assert told == sorted(told)
-    assert told[-1] == 1.0
+    assert told[-1][0] == told[-1][1] > 0
+    assert len(told) > 10
 
 
 def test_what_is_there_is_not_written_over(tmp_path: Path, three: list[SegmentRef]) -> None:
@@ -162,11 +164,36 @@ def test_what_is_there_is_not_written_over(tmp_path: Path, three: list[SegmentRe
     assert target.read_bytes() == b"mine"
 
 
-def test_a_missing_file_fails_the_export(tmp_path: Path, three: list[SegmentRef]) -> None:
+def test_a_missing_file_is_a_gap(tmp_path: Path, three: list[SegmentRef]) -> None:
     Path(three[1].path).unlink()
-    with pytest.raises(ExportFailed):
+    result = export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    assert [(gap.from_ns, gap.to_ns, gap.reason) for gap in result.gaps] == [(T0 + 4 * NS, T0 + 8 * NS, "file_missing")]
+    assert seen(tmp_path / "out.mp4")[0] == 80
+
+
+def test_a_file_that_goes_while_it_is_copied_is_a_gap(tmp_path: Path, three: list[SegmentRef]) -> None:
+    def purge(done: int, total: int) -> None:
+        Path(three[2].path).unlink(missing_ok=True)
+
+    result = export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4", purge)
+    assert [gap.reason for gap in result.gaps] == ["file_missing"]
+    assert seen(tmp_path / "out.mp4")[0] == 80
+    assert (result.from_ns, result.to_ns) == (T0, T0 + 8 * NS)
+
+
+def test_a_damaged_file_is_a_gap(tmp_path: Path, three: list[SegmentRef]) -> None:
+    Path(three[1].path).write_bytes(b"\0" * 5000)
+    result = export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    assert [gap.reason for gap in result.gaps] == ["file_damaged"]
+    assert seen(tmp_path / "out.mp4")[0] == 80
+
+
+def test_without_one_file_that_can_be_read_there_is_no_export(tmp_path: Path, three: list[SegmentRef]) -> None:
+    for each in three:
+        Path(each.path).unlink()
+    with pytest.raises(NoFootage):
         export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
-    assert not (tmp_path / "out.mp4").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""Recorded files as an export reads them: their heads, and which of their samples a range of time needs.
+
+A file that is being written gives what is whole of it: up to the end of its last fragment when it was looked at.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.footage.recovery import walk_file
+from agent.footage.samples import PICTURE, NotOurs, Piece, Track, read_fragment, read_tracks
+from agent.footage.timeline import NS, SegmentRef
+
+_HEAD_BYTES = 1 << 20
+"""As boxes_walk.MAX_HEAD_BYTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The samples of one file. `first_shown` is when its first picture is shown, in ticks of the picture: that is
+    the moment `segment.start_ns`."""
+
+    segment: SegmentRef
+    tracks: dict[int, Track]
+    picture: Track
+    pieces: Sequence[Piece]
+    first_shown: int
+
+    def wall_ns(self, ticks: int) -> int:
+        """The wall time at which what is shown at `ticks` was seen."""
+        return self.segment.start_ns + (ticks - self.first_shown) * NS // self.picture.timescale
+
+    def ticks(self, at_ns: int) -> int:
+        """The tick that is shown at a wall time, rounded up."""
+        return self.first_shown - (self.segment.start_ns - at_ns) * self.picture.timescale // NS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a range needs of a file: `pieces` from a key frame on; times in ticks of the picture.
+
+    `first` is when the first picture of the range is shown, `first_dts` when the first sample is decoded, `end` when
+    the last picture is over; `to_end`: nothing was left out at the end.
+    """
+
+    pieces: Sequence[Piece]
+    first_dts: int
+    first: int
+    end: int
+    frame: int
+    to_end: bool
+
+
+def read(segment: SegmentRef) -> Recorded | None:
+    """The file of a segment; None when there is no picture in it yet. Raises OSError, NotOurs."""
+    number = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        tracks, pieces, end = _fragments(number, 0, os.fstat(number).st_size, {})
+        if segment.state != "open" and end < os.fstat(number).st_size:
+            for later in walk_file(Path(segment.path)).later:
+                pieces += _fragments(number, later.offset, later.end, tracks)[1]
+    finally:
+        os.close(number)
+    picture = next((track for track in tracks.values() if track.kind == PICTURE), None)
+    if picture is None:
+        if segment.state == "open":
+            return None
+        raise NotOurs("no pictures in it")
+    first = next((piece for piece in pieces if piece.track == picture.number), None)
+    if first is None:
+        return None
+    return Recorded(segment, tracks, picture, pieces, first.dts[0] + first.shown_after[0])
+
+
+def wanted(recorded: Recorded, from_ns: int, to_ns: int) -> Wanted | None:
+    """What of the file the range [from_ns, to_ns) needs: from the key frame at or before the picture that is shown
+    at `from_ns`, to the last picture before `to_ns`; None when that is nothing."""
+    number, clock = recorded.picture.number, recorded.picture.timescale
+    samples = [
+        (dts, dts + after, key)
+        for piece in recorded.pieces
+        if piece.track == number
+        for dts, after, key in zip(piece.dts, piece.shown_after, piece.keys, strict=True)
+    ]
+    last_piece = [piece for piece in recorded.pieces if piece.track == number][-1]
+    from_ticks, to_ticks = recorded.ticks(from_ns), recorded.ticks(to_ns)
+    inside = [place for place, (_, shown, _) in enumerate(samples) if shown < to_ticks]
+    if not inside:
+        return None
+    end = inside[-1] + 1
+    keys = [place for place in range(end) if samples[place][2] and samples[place][1] <= from_ticks]
+    begin = keys[-1] if keys else 0
+    first = max((each[1] for each in samples[begin:end] if each[1] <= from_ticks), default=samples[begin][1])
+    to_end = end == len(samples)
+    after_dts = last_piece.dts[-1] + last_piece.last_duration if to_end else samples[end][0]
+    end_ticks = recorded.first_shown + after_dts - samples[0][0]
+    bounds = (samples[begin][0], samples[end - 1][0])
+    pieces = recorded.pieces
+    if begin or not to_end:
+        pieces = [cut for piece in pieces if (cut := _cut(piece, recorded, clock, *bounds, end_ticks)) is not None]
+    frame = after_dts - samples[end - 1][0]
+    return Wanted(pieces, samples[begin][0], first, end_ticks, frame, to_end)
+
+
+def _cut(piece: Piece, recorded: Recorded, clock: int, first_dts: int, last_dts: int, end: int) -> Piece | None:
+    """What of a piece is decoded between two samples of the picture; of sound, what is heard in that time."""
+    track = recorded.tracks[piece.track]
+    if track.kind == PICTURE:
+        early = sum(dts < first_dts for dts in piece.dts)
+        kept = sum(first_dts <= dts <= last_dts for dts in piece.dts)
+    else:
+        early = sum(dts * clock < first_dts * track.timescale for dts in piece.dts)
+        kept = sum(first_dts * track.timescale <= dts * clock < end * track.timescale for dts in piece.dts)
+    return piece.after(early).first(kept) if kept else None
+
+
+def _fragments(
+    number: int, start: int, size: int, tracks: dict[int, Track]
+) -> tuple[dict[int, Track], list[Piece], int]:
+    """Tracks, pieces of the whole fragments in [start, size), and where sense stopped."""
+    found: list[Piece] = []
+    waiting: list[Piece] = []
+    at = start
+    while at + 8 <= size:
+        head = os.pread(number, 16, at)
+        length, kind, header = int.from_bytes(head[:4], "big"), head[4:8], 8
+        if length == 1:
+            length, header = int.from_bytes(head[8:16], "big"), 16
+        if length < header or at + length > size:
+            break
+        if kind in (b"moov", b"moof"):
+            if length > _HEAD_BYTES:
+                break
+            body = os.pread(number, length - header, at + header)
+            try:
+                if kind == b"moov":
+                    tracks = read_tracks(body)
+                else:
+                    waiting = read_fragment(body, at, tracks)
+            except NotOurs:
+                if not tracks:
+                    raise
+                break
+        elif kind == b"mdat":
+            found += [piece for piece in waiting if at <= piece.offset <= at + length - sum(piece.sizes)]
+            waiting = []
+        elif not head[4:8].isalnum():
+            break
+        at += length
+    return tracks, found, at
