@@ -30,7 +30,7 @@ facility: {id: T1, name: 试验园}
 paths: {data: data, runtime: run}
 rooms: [{id: R1, name: 活动室}]
 cameras: [{id: C1, name: 摄像机, room: R1, main: "rtsp://127.0.0.1:9/x", sub: "rtsp://127.0.0.1:9/y"}]
-footage: {volume: footage}
+footage: {volumes: [footage]}
 bridges: [{id: B1, port: run/board0}]
 zones: [{id: Z1, name: 按钮, type: panic_24h, bridge: B1, input: 0}]
 platforms: [{id: police, role: public_security, brokers: ["mqtt://127.0.0.1:9"]}]

@@ -92,6 +92,14 @@ class Segment(TypedDict, total=False):
     codec: str
     bytes: int
     state: str
+    stream: str
+    seq: int
+    frames: int
+    volume: str
+    name: str
+    digest: str | None
+    previous: str | None
+    chain: str | None
 
 
 def statuses(runtime: Path, timeout_s: float = STATUS_TIMEOUT_S) -> dict[str, Status | None]:
@@ -178,16 +186,18 @@ def audit(runtime: Path, action: str, subject: str, who: str, detail: dict[str, 
     return call(runtime / "alarm.sock", "audit", asked, timeout_s=10.0)
 
 
-def spans(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> tuple[list[Span], list[Gap]]:
-    """The footage of one camera and the gaps in it."""
-    pages = list(_pages(runtime, "spans", camera_id, from_ns, to_ns))
+def spans(
+    runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main"
+) -> tuple[list[Span], list[Gap]]:
+    """The footage of one stream of a camera and the gaps in it."""
+    pages = list(_pages(runtime, "spans", camera_id, stream, from_ns, to_ns))
     whole = _joined([span for page in pages for span in _list(page, "spans")])
     return whole, _joined([gap for page in pages for gap in _list(page, "gaps")])
 
 
-def segments(runtime: Path, camera_id: str, from_ns: int, to_ns: int) -> list[Segment]:
-    """The files that hold footage of one camera, oldest first, the open one included."""
-    pages = _pages(runtime, "segments", camera_id, from_ns, to_ns)
+def segments(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> list[Segment]:
+    """The files that hold footage of one stream of a camera, oldest first, the open one included."""
+    pages = _pages(runtime, "segments", camera_id, stream, from_ns, to_ns)
     found = {segment.get("path", ""): segment for page in pages for segment in _list(page, "segments")}
     return sorted(found.values(), key=lambda segment: segment.get("start_ns", 0))
 
@@ -202,11 +212,11 @@ def door(runtime: Path, is_open: bool) -> dict[str, Any]:
     return call(runtime / "board.sock", "door", {"open": is_open})
 
 
-def _pages(runtime: Path, verb: str, camera_id: str, from_ns: int, to_ns: int) -> Iterator[dict[str, Any]]:
+def _pages(runtime: Path, verb: str, camera_id: str, stream: str, from_ns: int, to_ns: int) -> Iterator[dict[str, Any]]:
     """The answers to a long range: each fits into one frame, and says where the next one begins."""
     start_ns: int | None = from_ns
     while start_ns is not None and start_ns < to_ns:
-        asked = {"camera_id": camera_id, "from_ns": start_ns, "to_ns": to_ns}
+        asked = {"camera_id": camera_id, "stream": stream, "from_ns": start_ns, "to_ns": to_ns}
         page = call(runtime / "record.sock", verb, asked, timeout_s=10.0)
         yield page
         next_ns = page.get("next_ns")

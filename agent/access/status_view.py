@@ -216,13 +216,16 @@ def _of_record(record: Status) -> list[Problem]:
         state = camera.get("state")
         if state not in _WELL:
             words, name = word(state), camera.get("name") or camera.get("id")
+            subject, of = f"camera/{camera.get('id')}", Text("", "")
+            if camera.get("stream") == "sub":
+                subject, of = f"{subject}/sub", Text("（子码流）", " (sub stream)")
             told.append(
-                Problem(f"camera/{camera.get('id')}", Text(f"摄像机 {name}：{words.zh}", f"camera {name}: {words.en}"))
+                Problem(subject, Text(f"摄像机 {name}{of.zh}：{words.zh}", f"camera {name}{of.en}: {words.en}"))
             )
-    volume = record.get("volume") or {}
-    if volume.get("ok") is False:
-        zh, en = f"录像盘不可用：{volume.get('detail')}", f"footage volume cannot be used: {volume.get('detail')}"
-        told.append(Problem(f"volume/{volume.get('path')}", Text(zh, en)))
+    for volume in _each(record, "volumes"):
+        if volume.get("ok") is False:
+            zh, en = f"录像盘不可用：{volume.get('detail')}", f"footage volume cannot be used: {volume.get('detail')}"
+            told.append(Problem(f"volume/{volume.get('path')}", Text(zh, en)))
     index = record.get("index") or {}
     if index.get("ok") is False:
         zh, en = f"录像索引写不了：{index.get('detail')}", f"the index of footage fails: {index.get('detail')}"
@@ -286,11 +289,11 @@ def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
         codec = str(camera.get("codec") or "")
         state = screen.say(word(camera.get("state")))
         last_seen = screen.t(f"{ago}前", f"{ago} ago") if ago != "–" else "–"
-        rows.append((str(camera.get("id")), str(camera.get("name", "")), state, codec, rate, last_seen))
+        stream = f" {camera.get('stream')}" if camera.get("stream") == "sub" else ""
+        rows.append((f"{camera.get('id')}{stream}", str(camera.get("name", "")), state, codec, rate, last_seen))
         colours.append("" if camera.get("state") in _WELL else YELLOW)
     _headed(screen, Text("摄像机", "Cameras"), rows, colours)
-    volume = record.get("volume") or {}
-    if volume:
+    for volume in _each(record, "volumes"):
         free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
         screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}", FAINT)
 

@@ -1,6 +1,6 @@
 """What the recorder answers over its socket.
 
-An answer that is longer than a frame of the wire is not given: who asks for a long range asks in pieces.
+A long range is answered in pages, each of which fits into a frame of the wire and says where the next one begins.
 """
 
 from typing import Any, Final
@@ -9,61 +9,90 @@ from agent.facts import Text
 from agent.footage import rows
 from agent.footage.recorder import Recorder
 from agent.footage.rows import SegmentRow
-from agent.footage.timeline import NS, Gap, Span, ledger
+from agent.footage.timeline import NS, Gap, SegmentRef, Span, ledger
 from agent.wire import Refused
 
 MOST_ROWS: Final = 5000
 """Rows read for one answer: half a day of the shortest segments."""
 
+MOST_PIECES: Final = 250
+MOST_SEGMENTS: Final = 64
+"""What fits into a frame of the wire (64 KiB): a piece takes up to 240 bytes, a segment up to 900."""
+
 LONGEST_SEGMENT_NS: Final = 3600 * NS
 """No segment is longer: 600 s is the most that may be set, plus a camera's longest distance of key frames."""
 
 
-def answer_spans(recorder: Recorder, camera_uuid: str, from_ns: int, to_ns: int, now_ns: int) -> dict[str, Any]:
-    """Footage and gaps of a camera: {spans, gaps}. What was not yet decided at `now_ns` is left out.
-
-    Raises Refused when the range is too long for one answer.
-    """
+def answer_spans(
+    recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int, now_ns: int
+) -> dict[str, Any]:
+    """Footage and gaps of a reel: {spans, gaps, next_ns}. What was not yet decided at `now_ns` is left out; `next_ns`
+    says from when to ask again when the range was too long for one answer, else it is null."""
     to_ns = min(to_ns, now_ns)
-    recording, live = recorder.is_recording(camera_uuid), recorder.live_ends(camera_uuid)
-    stored, ends, gaps = _rows(recorder, camera_uuid, from_ns, to_ns)
+    recording, live = recorder.is_recording(camera_uuid, stream), recorder.live_ends(camera_uuid, stream)
+    stored, ends, gaps = _rows(recorder, camera_uuid, stream, from_ns, to_ns)
     if recording and live:  # the last moments are on their way to the disk
         to_ns = min(to_ns, max(from_ns, *live.values(), *ends.values()))
-    footage = [Span(row.start_ns, ends[row.path]) for row in stored]
-    if to_ns <= from_ns:
-        return {"spans": [], "gaps": []}
-    found = ledger(footage, gaps, from_ns, to_ns)
+    end_ns = to_ns
+    if len(stored) == MOST_ROWS:
+        end_ns = min(end_ns, stored[-1].start_ns)
+    if len(gaps) == MOST_ROWS:
+        end_ns = min(end_ns, gaps[-1].from_ns)
+    if end_ns <= from_ns:
+        return {"spans": [], "gaps": [], "next_ns": None}
+    found = ledger([Span(row.start_ns, ends[row.path]) for row in stored], gaps, from_ns, end_ns)
+    both: list[Span | Gap] = [*found.spans, *found.gaps]
+    pieces = sorted(both, key=lambda piece: piece.from_ns)[:MOST_PIECES]
+    end_ns = pieces[-1].to_ns or end_ns
     return {
-        "spans": [{"from_ns": each.from_ns, "to_ns": each.to_ns} for each in found.spans],
+        "spans": [{"from_ns": each.from_ns, "to_ns": each.to_ns} for each in pieces if isinstance(each, Span)],
         "gaps": [
             {"from_ns": each.from_ns, "to_ns": each.to_ns, "reason": each.reason, "detail": each.detail[:120]}
-            for each in found.gaps
+            for each in pieces
+            if isinstance(each, Gap)
         ],
+        "next_ns": end_ns if end_ns < to_ns else None,
     }
 
 
-def answer_segments(recorder: Recorder, camera_uuid: str, from_ns: int, to_ns: int) -> dict[str, Any]:
-    """The files that hold footage of a camera in the range: {segments}; the open one ends now.
-
-    Raises Refused when the range is too long for one answer.
-    """
-    stored, ends, _ = _rows(recorder, camera_uuid, from_ns, to_ns)
-    found = [rows.as_reference(row, recorder.path, ends[row.path]) for row in stored]
+def answer_segments(recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int) -> dict[str, Any]:
+    """The files that hold footage of a reel in the range: {segments, next_ns}; the open one ends now. Left out are
+    those on a volume that is not there. `next_ns` as in `answer_spans`."""
+    live = recorder.live_ends(camera_uuid, stream)
+    with recorder.index.reading() as connection:
+        stored = rows.segments_between(
+            connection, camera_uuid, stream, from_ns, to_ns, MOST_SEGMENTS + 1, LONGEST_SEGMENT_NS
+        )
+    mounted = recorder.mounted()
+    found = [
+        (row, rows.as_reference(row, mounted[row.volume], _end(row, live)))
+        for row in stored[:MOST_SEGMENTS]
+        if row.volume in mounted
+    ]
     return {
-        "segments": [
-            {
-                "path": each.path,
-                "start_ns": each.start_ns,
-                "end_ns": each.end_ns,
-                "codec": each.codec,
-                "width": each.width,
-                "height": each.height,
-                "bytes": each.bytes,
-                "state": each.state,
-            }
-            for each in found
-            if each.end_ns > each.start_ns
-        ],
+        "segments": [_segment(row, each) for row, each in found if each.end_ns > each.start_ns],
+        "next_ns": stored[MOST_SEGMENTS].start_ns if len(stored) > MOST_SEGMENTS else None,
+    }
+
+
+def _segment(row: SegmentRow, reference: SegmentRef) -> dict[str, Any]:
+    return {
+        "path": reference.path,
+        "start_ns": reference.start_ns,
+        "end_ns": reference.end_ns,
+        "codec": row.codec,
+        "width": row.width,
+        "height": row.height,
+        "bytes": row.bytes,
+        "state": row.state,
+        "stream": row.stream,
+        "seq": row.seq,
+        "frames": row.frames,
+        "volume": row.volume,
+        "name": row.path,
+        "digest": row.digest,
+        "previous": row.previous,
+        "chain": row.chain,
     }
 
 
@@ -78,16 +107,15 @@ def times(args: dict[str, Any]) -> tuple[int, int]:
 
 
 def _rows(
-    recorder: Recorder, camera_uuid: str, from_ns: int, to_ns: int
+    recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int
 ) -> tuple[list[SegmentRow], dict[str, int], list[Gap]]:
-    """Segment rows that end after `from_ns`, the end of each by its path, and gap rows."""
-    live = recorder.live_ends(camera_uuid)
+    """Segment rows that end after `from_ns`, the end of each by its path, and gap rows; at most `MOST_ROWS` of both."""
+    live = recorder.live_ends(camera_uuid, stream)
     with recorder.index.reading() as connection:
-        stored = rows.segments_between(connection, camera_uuid, from_ns, to_ns, MOST_ROWS, LONGEST_SEGMENT_NS)
-        gaps = rows.gaps_between(connection, camera_uuid, from_ns, to_ns, MOST_ROWS)
-    if MOST_ROWS in (len(stored), len(gaps)):
-        raise Refused("range_too_long", Text("时间范围太长，请分段查询", "the range is too long: ask in pieces"))
-    ends: dict[str, int] = {}
-    for row in stored:
-        ends[row.path] = row.end_ns if row.end_ns is not None else live.get(row.path, row.start_ns)
-    return stored, ends, gaps
+        stored = rows.segments_between(connection, camera_uuid, stream, from_ns, to_ns, MOST_ROWS, LONGEST_SEGMENT_NS)
+        gaps = rows.gaps_between(connection, camera_uuid, stream, from_ns, to_ns, MOST_ROWS)
+    return stored, {row.path: _end(row, live) for row in stored}, gaps
+
+
+def _end(row: SegmentRow, live: dict[str, int]) -> int:
+    return row.end_ns if row.end_ns is not None else live.get(row.path, row.start_ns)

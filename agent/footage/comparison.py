@@ -28,8 +28,10 @@ MOST_REST_S: Final = 1.0
 class Comparison:
     """One pass over one volume. `found` grows meanwhile and may be read by any thread."""
 
-    def __init__(self, volume: Volume, index: Index, last_seq: Mapping[str, int], rebuilt: bool, clock: Clock) -> None:
-        """`last_seq`: camera uuid -> the number of its last segment so far. `rebuilt`: the index knows nothing."""
+    def __init__(
+        self, volume: Volume, index: Index, last_seq: Mapping[tuple[str, str], int], rebuilt: bool, clock: Clock
+    ) -> None:
+        """`last_seq`: camera uuid, stream -> number of the last segment so far. `rebuilt`: the index knows nothing."""
         self.found = Found(rebuilt=rebuilt)
         self.over = self.whole = False
         """Whether the thread has ended by itself, and whether it went through everything."""

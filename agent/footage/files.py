@@ -4,7 +4,6 @@ Invariants
 1. Nothing is ever written below a volume whose VOLUME.json is absent or names another agent: the mount point
    of a disk that is not mounted is an empty directory of the system disk.
 2. VOLUME.json is made by `create_volume` alone, which is called when someone asked for it.
-3. A path says camera, stream, start and sequence number; `parse_name` gives back what `segment_path` put in.
 """
 
 import json
@@ -13,18 +12,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+from agent.footage.naming import parse_name
 
 VOLUME_FILE: Final = "VOLUME.json"
 QUARANTINE: Final = "quarantine"
 """Directory of a volume for files that are no footage of ours, or damaged beyond use."""
-
-CAMERA_NAMESPACE: Final = uuid.UUID("6d0a3c1e-52b7-5f0e-9a41-3f2f6f0c8b17")
-"""Fixed for ever: the storage name of a camera is a UUIDv5 in this namespace."""
-
-_NS: Final = 1_000_000_000
 
 
 class VolumeRefused(Exception):
@@ -44,21 +39,6 @@ class Volume:
     uuid: str
     agent_id: str
     created_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentName:
-    """What the path of a segment says."""
-
-    camera_uuid: str
-    stream: str
-    start_ns: int
-    seq: int
-
-
-def camera_uuid(facility_id: str, camera_id: str) -> str:
-    """The storage name of a camera: the same for the same two ids on every machine, for ever."""
-    return str(uuid.uuid5(CAMERA_NAMESPACE, f"{facility_id}/{camera_id}"))
 
 
 def create_volume(path: Path, agent_id: str, created_ns: int | None = None) -> Volume:
@@ -99,35 +79,23 @@ def check_volume(path: Path, agent_id: str) -> Volume:
     return found
 
 
-def segment_path(camera: str, stream: str, start_ns: int, seq: int) -> PurePosixPath:
-    """The path of a segment below its volume; `start_ns` is UTC, `seq` counts the segments of one camera."""
-    start = datetime.fromtimestamp(start_ns // _NS, UTC)
-    name = f"{start:%Y%m%dT%H%M%S}.{start_ns % _NS:09d}Z-{seq:08d}.mp4"
-    return PurePosixPath(camera, stream, f"{start:%Y}", f"{start:%m}", f"{start:%d}", f"{start:%H}", name)
-
-
-def parse_name(path: PurePosixPath) -> SegmentName | None:
-    """What a path below a volume says, or None when `segment_path` would never have made it."""
-    if len(path.parts) != 7 or path.suffix != ".mp4":
-        return None
-    stamp, _, number = path.stem.partition("-")
-    whole, _, fraction = stamp.removesuffix("Z").partition(".")
-    try:
-        start = datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        name = SegmentName(path.parts[0], path.parts[1], int(start.timestamp()) * _NS + int(fraction), int(number))
-    except (ValueError, OverflowError):
-        return None
-    return name if segment_path(name.camera_uuid, name.stream, name.start_ns, name.seq) == path else None
-
-
-def segment_directories(volume: Path, camera: str | None = None) -> Iterator[str]:
-    """Every directory below the volume, or below one camera of it, that holds .mp4 files, as a path below the
-    volume; of each camera the newest first. Left out are quarantine and what may not be read, such as the
-    lost+found of a disk."""
-    tops = [camera] if camera is not None else sorted(entry.name for entry in _entries(volume) if _is_directory(entry))
+def segment_directories(volume: Path, reel: str | None = None) -> Iterator[str]:
+    """Every directory below the volume, or below one reel of it ("<camera uuid>/<stream>"), that holds .mp4 files, as
+    a path below the volume; of each camera the newest first. Left out are quarantine and what may not be read, such
+    as the lost+found of a disk."""
+    tops = [reel] if reel is not None else sorted(entry.name for entry in _entries(volume) if _is_directory(entry))
     for top in tops:
         if top != QUARANTINE:
             yield from (os.path.relpath(each, volume) for each in _holding(volume / top))
+
+
+def reels_on(volume: Path) -> Iterator[str]:
+    """Every "<camera uuid>/<stream>" that has a directory on the volume."""
+    for camera in _entries(volume):
+        if _is_directory(camera) and _is_uuid(camera.name):
+            yield from (
+                f"{camera.name}/{stream.name}" for stream in _entries(Path(camera.path)) if _is_directory(stream)
+            )
 
 
 def list_directory(volume: Path, directory: str) -> dict[str, int]:
@@ -140,9 +108,9 @@ def list_directory(volume: Path, directory: str) -> dict[str, int]:
     return found
 
 
-def newest_seq(volume: Path, camera: str) -> int:
-    """The highest number in the newest directory of a camera by its file names, 0 when there is none."""
-    directory = next(segment_directories(volume, camera), None)
+def newest_seq(volume: Path, camera: str, stream: str) -> int:
+    """The highest number in the newest directory of a reel by its file names, 0 when there is none."""
+    directory = next(segment_directories(volume, f"{camera}/{stream}"), None)
     names = [] if directory is None else [parse_name(PurePosixPath(path)) for path in list_directory(volume, directory)]
     return max((name.seq for name in names if name is not None), default=0)
 
@@ -167,10 +135,19 @@ def sync_directory(path: Path) -> None:
         os.close(number)
 
 
-def free_bytes(path: Path) -> int:
-    """Bytes that this process may still write on the file system of `path`."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A file system as this process sees it: its size, what may still be written, and whether it may be at all."""
+
+    total_bytes: int
+    free_bytes: int
+    read_only: bool
+
+
+def room_on(path: Path) -> Room:
+    """How much room the file system of `path` has. Raises OSError."""
     seen = os.statvfs(path)
-    return seen.f_bavail * seen.f_frsize
+    return Room(seen.f_blocks * seen.f_frsize, seen.f_bavail * seen.f_frsize, bool(seen.f_flag & os.ST_RDONLY))
 
 
 def _holding(path: Path) -> Iterator[Path]:
@@ -183,6 +160,14 @@ def _holding(path: Path) -> Iterator[Path]:
             yield from _holding(Path(entry.path))
     if any(_is_film(entry) for entry in entries):
         yield path
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        uuid.UUID(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_directory(entry: "os.DirEntry[str]") -> bool:

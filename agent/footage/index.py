@@ -4,7 +4,7 @@ Invariants
 1. One thread writes; whoever wants something written submits it and may wait for the commit.
 2. What is submitted is committed in that order, or the index says that it is failing and tries again.
 3. Rows rest on files, never the other way round: an index that is lost is built again from the files.
-4. A camera has at most one open gap (`to_ns` is null).
+4. A reel (camera and stream) has at most one open gap (`to_ns` is null).
 """
 
 import logging
@@ -45,6 +45,32 @@ MIGRATIONS: Final = (
     """
     CREATE INDEX segment_camera_seq ON segment (camera, seq);
     CREATE INDEX segment_open ON segment (volume) WHERE state = 'open';
+    """,
+    # Streams of a camera stand side by side; what is deleted, held and signed has rows of its own.
+    """
+    ALTER TABLE segment RENAME COLUMN sha256 TO digest;
+    ALTER TABLE gap ADD COLUMN stream TEXT NOT NULL DEFAULT 'main';
+    DROP INDEX segment_camera_start;
+    DROP INDEX segment_camera_seq;
+    DROP INDEX gap_camera_from;
+    DROP INDEX gap_open;
+    CREATE INDEX segment_reel_start ON segment (camera, stream, start_ns);
+    CREATE INDEX segment_reel_seq ON segment (camera, stream, seq);
+    CREATE INDEX segment_deleting ON segment (volume) WHERE state = 'deleting';
+    CREATE INDEX gap_reel_from ON gap (camera, stream, from_ns);
+    CREATE UNIQUE INDEX gap_open ON gap (camera, stream) WHERE to_ns IS NULL;
+    CREATE TABLE hold (
+        id TEXT PRIMARY KEY, camera TEXT, from_ns INTEGER NOT NULL, to_ns INTEGER, who TEXT NOT NULL,
+        why TEXT NOT NULL, incident TEXT, made_ns INTEGER NOT NULL, until_ns INTEGER, released_ns INTEGER,
+        released_by TEXT);
+    CREATE TABLE tombstone (
+        camera TEXT NOT NULL, stream TEXT NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+        from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, segments INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        before TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL, deleted_ns INTEGER NOT NULL,
+        PRIMARY KEY (camera, stream, first_seq));
+    CREATE TABLE journal (
+        n INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.footage.boxes_walk import Walked
+from agent.footage.naming import SegmentName
 from agent.footage.timeline import SLEW_PPM, GapReason
 
 WHOLE_STATES = frozenset({"closed", "recovered"})
 """Files in these states are what their row says, as long as the size agrees."""
+
+DELETING = "deleting"
+"""A row of this state is about to go, and its file with it: that is retention's to finish."""
 
 ENDED_STATES = WHOLE_STATES | {"suspect"}
 """Rows in these states know when their footage ends."""
@@ -29,6 +33,7 @@ class Known:
 
     path: str
     camera: str
+    stream: str
     start_ns: int
     end_ns: int | None
     bytes: int
@@ -49,9 +54,13 @@ def look(files: Mapping[str, int], rows: Iterable[Known]) -> Looked:
     walk: list[tuple[str, Known | None]] = []
     for path, size in sorted(files.items()):
         row = known.get(path)
+        if row is not None and row.state == DELETING:
+            continue
         if row is None or row.state not in WHOLE_STATES or row.bytes != size:
             walk.append((path, row))
-    lost = tuple(row for path, row in sorted(known.items()) if path not in files and row.state != "lost")
+    lost = tuple(
+        row for path, row in sorted(known.items()) if path not in files and row.state not in ("lost", DELETING)
+    )
     return Looked(tuple(walk), lost)
 
 
@@ -85,21 +94,20 @@ class Quarantine:
 Action = Recover | Remove | Quarantine
 
 
-def settle(path: str, named_start_ns: int | None, camera: str | None, walked: Walked, row: Known | None) -> Action:
-    """What to do with one walked file.
-
-    `named_start_ns` and `camera` are what the path says, None when the path is none of ours.
-    """
-    if named_start_ns is None:
+def settle(path: str, named: SegmentName | None, walked: Walked, row: Known | None) -> Action:
+    """What to do with one walked file. `named` is what the path says, None when it is none of ours."""
+    if named is None:
         return Quarantine(path, "the name is none of ours")
     described = walked.description
-    if described is not None and _text(described, "camera") != camera:
+    if described is not None and _text(described, "camera") != named.camera_uuid:
         return Quarantine(path, "the file says that it belongs to another camera")
+    if described is not None and described.get("stream", named.stream) != named.stream:
+        return Quarantine(path, "the file says that it belongs to another stream")
     if walked.fragments == 0:
         return Remove(path) if row is None or row.state == "open" else Quarantine(path, "nothing in it plays")
     if described is None and row is None:
         return Quarantine(path, "the file does not say what it is")
-    start_ns = row.start_ns if row is not None else named_start_ns
+    start_ns = row.start_ns if row is not None else named.start_ns
     known_end = row.end_ns if row is not None and row.state in ENDED_STATES and row.bytes <= walked.keep_bytes else None
     end_ns = known_end if known_end is not None else start_ns + walked.length_ns()
     return Recover(

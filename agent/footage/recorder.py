@@ -1,12 +1,12 @@
-"""The recorder: one thread that brings the packets of all cameras to one volume.
+"""The recorder: one thread that brings the packets of all cameras to the volumes.
 
 It turns every `TURN_S`: takes what the cameras' readers gave, and never waits for a camera. Syncing, the index
 and reading have threads of their own (sync.py, index.py, camera.py).
 
 Invariants
 1. This thread alone owns the tracks; `status`, `conditions` and `live_end` read single values of them.
-2. Nothing is recorded before the volume was checked and its open files recovered; VOLUME.json is looked at again
-   and again. No other file, and no index, is waited for.
+2. Nothing is recorded to a volume before it was checked and its open files recovered (volumes.py). No other file, and
+   no index, is waited for.
 3. One camera's trouble, and one file's, leave every other camera untouched.
 """
 
@@ -22,27 +22,22 @@ from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import rows
 from agent.footage.camera import Camera, Trouble
-from agent.footage.comparison import Comparison
+from agent.footage.chain import SHA256
 from agent.footage.fault import Fault
-from agent.footage.files import Volume, VolumeRefused, check_volume, free_bytes, newest_seq
+from agent.footage.files import newest_seq
 from agent.footage.index import Index, IndexBroken, set_aside
-from agent.footage.recovery import Found, recover
+from agent.footage.recovery import Found, open_gaps
 from agent.footage.reel import CameraPlan, Store, is_full
+from agent.footage.rows import Last
 from agent.footage.sync import SLOW_S, SyncThread
 from agent.footage.timeline import NS, GapReason
 from agent.footage.track import Track
+from agent.footage.volumes import RESERVE_BYTES, Disk, Looked, Volumes
 
 log = logging.getLogger(__name__)
 
 TURN_S: Final = 0.25
 """Packets are taken this often: fewer wake-ups than one per packet, and little to lose."""
-
-VOLUME_CHECK_NS: Final = 2 * NS
-RECOVERY_RETRY_NS: Final = 10 * NS
-
-RESERVE_BYTES: Final = 64 * 1024 * 1024
-"""Recording stops while the volume has less than this: files can still be closed, and the disk's own
-book-keeping has room."""
 
 TOLD_FOR_NS: Final = 120 * NS
 """How long something that happened once (index rebuilt, file damaged) is told as a condition."""
@@ -54,12 +49,12 @@ Shown = dict[str, str | int | float | bool]
 
 
 class Recorder:
-    """All cameras of one volume."""
+    """All cameras of this agent, each stream a track."""
 
     def __init__(
         self,
         plans: Sequence[CameraPlan],
-        volume: Path,
+        volumes: Sequence[Path],
         agent_id: str,
         index: Index,
         clock: Clock,
@@ -69,28 +64,20 @@ class Recorder:
         sync_every_s: float = 1.0,
         silent_after_s: float = 5.0,
         reserve_bytes: int = RESERVE_BYTES,
+        algorithm: str = SHA256,
         make_sync: Callable[[float, Clock], SyncThread] = SyncThread,
     ) -> None:
         self.index = index
-        self.path = volume
+        self.volumes = Volumes(volumes, agent_id, index, clock, lambda: make_sync(sync_every_s, clock), reserve_bytes)
         self.turns = 0
-        self._agent_id = agent_id
         self._clock = clock
-        self._reserve_bytes = reserve_bytes
-        self._sync = make_sync(sync_every_s, clock)
         self._rebuilt = False
-        self._comparison: Comparison | None = None
-        self._store = Store(index, self._sync, clock, boot, int(segment_s * NS))
+        self._store = Store(index, self.volumes, clock, boot, int(segment_s * NS), algorithm)
         self._tracks = [
             Track(plan, Camera(plan.id, plan.address, clock, silent_after_s / 2), self._store, int(silent_after_s * NS))
             for plan in plans
         ]
-        self._mounted: Volume | None = None
-        self._volume_detail = "not checked yet"
-        self._refusal = ""
-        self._free_bytes = 0
         self._told: dict[ConditionKind, tuple[int, Shown]] = {}
-        self._next_check_ns = 0
         self._turned_ns = clock.mono_ns()
         self._dropped = 0
         self._slow_until_ns = 0
@@ -106,7 +93,7 @@ class Recorder:
             log.error("the footage index cannot be used: %s", error)  # noqa: TRY400 - the text says it all
             self._store.runs = self._clock.wall_ns() // NS  # above every number ever given
         self.index.start()
-        self._sync.start()
+        self.volumes.start()
         for track in self._tracks:
             self.index.submit(rows.put_camera(track.plan.uuid, track.plan.id, track.plan.name))
             track.camera.start()
@@ -117,13 +104,11 @@ class Recorder:
         for track in self._tracks:
             track.camera.ask_to_stop()
         self._stop.set()
-        self._stop_comparison()
+        self.volumes.ask_to_stop()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise RuntimeError("the recording thread did not stop: the disk does not answer")
-        if self._comparison is not None and not self._comparison.join(timeout_s):
-            raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
-        self._sync.stop(timeout_s)
+        self.volumes.stop(timeout_s)
         self.index.stop(timeout_s)
         for track in self._tracks:
             if not track.camera.join(0.1):
@@ -140,6 +125,7 @@ class Recorder:
             "cameras": [
                 {
                     "id": track.plan.id,
+                    "stream": track.plan.stream,
                     "name": track.plan.name,
                     "state": track.state,
                     "since_ns": track.since_ns,
@@ -149,70 +135,67 @@ class Recorder:
                     "last_packet_ns": track.last_packet_ns,
                     "kbit_s": round(track.kbit_s, 1),
                     "codec": track.codec,
-                    "path": str(self.path / track.plan.uuid),
+                    "path": track.path,
                 }
                 for track in self._tracks
             ],
-            "volume": {
-                "path": str(self.path),
-                "ok": self._store.volume is not None,
-                "free_bytes": self._free_bytes,
-                "detail": self._volume_detail,
-            },
+            "volumes": [
+                {
+                    "path": str(disk.path),
+                    "uuid": disk.mounted.uuid if disk.mounted else None,
+                    "ok": disk.open,
+                    "free_bytes": disk.room.free_bytes,
+                    "total_bytes": disk.room.total_bytes,
+                    "detail": disk.detail,
+                }
+                for disk in self.volumes.disks
+            ],
             "index": {"ok": self.index.failing is None, "detail": self.index.failing or ""},
         }
 
-    def live_ends(self, camera_uuid: str) -> dict[str, int]:
+    def live_ends(self, camera_uuid: str, stream: str) -> dict[str, int]:
         """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
-        track = self._track(camera_uuid)
+        track = self._track(camera_uuid, stream)
         return dict(track.live) if track else {}
 
-    def is_recording(self, camera_uuid: str) -> bool:
-        """Whether a file of this camera is being written."""
-        track = self._track(camera_uuid)
+    def is_recording(self, camera_uuid: str, stream: str) -> bool:
+        """Whether a file of this reel is being written."""
+        track = self._track(camera_uuid, stream)
         return track is not None and track.state == "recording"
 
-    def volume_uuid(self) -> str | None:
-        """The volume last mounted, if any."""
-        return self._mounted.uuid if self._mounted else None
+    def mounted(self) -> dict[str, Path]:
+        """Volume uuid -> where it is, for those that are there."""
+        return {disk.mounted.uuid: disk.path for disk in self.volumes.disks if disk.mounted is not None}
 
     def faults(self) -> list[Fault]:
         """Every state that is to be told as a condition, now."""
         now = self._clock.mono_ns()
-        volume = f"volume/{self.path}"
         found = [fault for track in self._tracks for fault in _camera_faults(track, now)]
-        if self._refusal:
-            found.append(Fault(ConditionKind.VOLUME_MISSING, volume, (("detail", self._refusal),)))
-        if self._store.closed_for is GapReason.DISK_FULL and self._store.volume is None:
-            found.append(Fault(ConditionKind.DISK_FULL, volume, (("free_bytes", self._free_bytes),)))
-        elif (refused := self._store.refused) is not None:
-            kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.STORE_FAILING
-            found.append(Fault(kind, volume, (("detail", refused.strerror or str(refused)),)))
-        slow_s = max(self._sync.slow_s(), self.stuck_s if self.stuck_s > STUCK_S else 0.0)
-        if self._store.dropped != self._dropped or slow_s > SLOW_S:
+        found += [fault for disk in self.volumes.disks for fault in _disk_faults(disk)]
+        if self._store.dropped != self._dropped or self.stuck_s > STUCK_S:
             self._dropped = self._store.dropped
             self._slow_until_ns = now + 30 * NS
-        if now < self._slow_until_ns:
-            found.append(Fault(ConditionKind.DISK_SLOW, volume, (("sync_s", round(slow_s, 1)),)))
+        for disk in self.volumes.disks:
+            slow_s = max(disk.sync.slow_s(), self.stuck_s)
+            if slow_s > SLOW_S or now < self._slow_until_ns:
+                found.append(Fault(ConditionKind.DISK_SLOW, _subject(disk), (("sync_s", round(slow_s, 1)),)))
         if self.index.failing is not None:
             found.append(Fault(ConditionKind.STORE_FAILING, "process/record", (("detail", self.index.failing),)))
         for kind, (until, shown) in list(self._told.items()):
             if now < until:
-                found.append(Fault(kind, volume, tuple(shown.items())))
+                found.append(Fault(kind, _subject(self.volumes.disks[0]), tuple(shown.items())))
         return found
 
-    def _track(self, camera_uuid: str) -> Track | None:
-        return next((track for track in self._tracks if track.plan.uuid == camera_uuid), None)
+    def _track(self, camera_uuid: str, stream: str) -> Track | None:
+        return next((track for track in self._tracks if track.plan.key == (camera_uuid, stream)), None)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
-            if now.mono_ns >= self._next_check_ns:
-                self._next_check_ns = now.mono_ns + VOLUME_CHECK_NS
-                self._check_volume(now)
+            self._look_at_volumes(now)
             for track in self._tracks:
                 self._turn(track, now)
-            self._look_at_comparison()
+            self._look_at_comparisons()
             if self._store.damaged is not None:
                 self._tell(ConditionKind.FOOTAGE_DAMAGED, {"path": self._store.damaged})
                 self._store.damaged = None
@@ -241,41 +224,37 @@ class Recorder:
             except Exception:
                 log.exception("camera %s: what was being written could not be let go of", track.plan.id)
 
-    def _check_volume(self, now: Stamp) -> None:
-        try:
-            volume = check_volume(self.path, self._agent_id)
-            self._free_bytes = free_bytes(self.path)
-            if volume != self._mounted:
-                self._recover(volume, now)
-                self._mounted = volume
-        except VolumeRefused as error:
-            self._close(GapReason.VOLUME_MISSING, error.detail)
-            return
-        except OSError as error:
-            self._close(GapReason.DISK_FAILED, error.strerror or str(error))
-            self._next_check_ns = now.mono_ns + RECOVERY_RETRY_NS
-            return
-        self._refusal = ""
-        enough = self._reserve_bytes if self._store.volume else 2 * self._reserve_bytes
-        if self._free_bytes < enough:
-            self._close(GapReason.DISK_FULL, f"{self._free_bytes} bytes free")
-        elif self._store.volume is None:
-            self._store.volume = volume
-            self._volume_detail = ""
-            log.info("recording to %s", self.path)
+    def _look_at_volumes(self, now: Stamp) -> None:
+        looked = self.volumes.look(now, self._rebuilt, self._turn_over)
+        if looked.recovered:
+            self._resume(looked, now)
+        if not self.volumes.any_open:
+            for track in self._tracks:
+                track.stopped_by_volume()
 
-    def _close(self, reason: GapReason, detail: str) -> None:
-        if self._store.volume is not None or self._volume_detail != detail:
-            log.error("nothing can be recorded to %s: %s", self.path, detail)
-        self._store.closed_for, self._store.closed_detail = reason, detail
-        self._store.volume = None
-        self._volume_detail = detail
-        self._refusal = "" if reason is GapReason.DISK_FULL else detail
-        if reason is not GapReason.DISK_FULL:
-            self._mounted = None  # what comes back is looked at as though it were new
-            self._stop_comparison()
-        for track in self._tracks:
-            track.stopped_by_volume()
+    def _resume(self, looked: Looked, now: Stamp) -> None:
+        """Go on after what was just recovered, and compare the rest meanwhile."""
+        for disk, found in looked.recovered:
+            assert disk.mounted is not None
+            volume = disk.mounted
+            self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
+            self._tell_found(found)
+        resting = [track for track in self._tracks if not track.is_writing]
+        known: dict[tuple[str, str], Last] = {}
+        try:
+            were_open = {reel for _, found in looked.recovered for reel in found.were_open}
+            open_gaps(self.index, [track.plan.key for track in resting], were_open, self._rebuilt, now.wall_ns)
+            with self.index.reading() as connection:
+                known = {track.plan.key: rows.last_of(connection, *track.plan.key) for track in resting}
+        except sqlite3.Error as error:
+            log.error("the footage index cannot be read: %s", error)  # noqa: TRY400 - the text says it all
+        for track in resting:
+            if track.plan.key in known:
+                track.resume(known[track.plan.key])
+        for disk, _ in looked.recovered:
+            for track in self._tracks:
+                track.skip_to(newest_seq(disk.path, *track.plan.key))
+            self.volumes.compare(disk, {track.plan.key: track.seq for track in self._tracks}, self._rebuilt)
 
     def _open_index(self) -> None:
         self._rebuilt = not self.index.path.exists()
@@ -290,38 +269,15 @@ class Recorder:
         with self.index.reading() as connection:
             self._store.runs = rows.last_run(connection)
 
-    def _recover(self, volume: Volume, now: Stamp) -> None:
-        """What was being written and what is newest, before recording begins; the rest is compared meanwhile."""
-        self._stop_comparison()
-        known: dict[str, tuple[int, int | None, str | None]] = {}
-        try:
-            cameras = {track.plan.uuid: track.plan.id for track in self._tracks}
-            self._tell_found(recover(volume, self.index, cameras, now.wall_ns, self._rebuilt, self._turn_over))
-            with self.index.reading() as connection:
-                known = {camera: rows.last_of(connection, camera) for camera in cameras}
-        except sqlite3.Error as error:
-            log.error("nothing is recovered: the footage index cannot be read: %s", error)  # noqa: TRY400
-        self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
-        last_seq: dict[str, int] = {}
-        for track in self._tracks:
-            seq, end_ns, sha256 = known.get(track.plan.uuid, (0, None, None))
-            last_seq[track.plan.uuid] = seq = max(seq, newest_seq(volume.path, track.plan.uuid))
-            track.resume(seq, end_ns, sha256)
-        self._comparison = Comparison(volume, self.index, last_seq, self._rebuilt, self._clock)
-        self._comparison.start()
-
-    def _stop_comparison(self) -> None:
-        if self._comparison is not None:
-            self._comparison.ask_to_stop()
-
-    def _look_at_comparison(self) -> None:
-        comparison = self._comparison
-        if comparison is None:
-            return
-        self._tell_found(comparison.found)
-        if comparison.over:
-            self._comparison = None
-            self._rebuilt = self._rebuilt and not comparison.whole
+    def _look_at_comparisons(self) -> None:
+        for disk in self.volumes.disks:
+            comparison = disk.comparison
+            if comparison is None:
+                continue
+            self._tell_found(comparison.found)
+            if comparison.over:
+                disk.comparison = None
+                self._rebuilt = self._rebuilt and not comparison.whole
 
     def _tell_found(self, found: Found) -> None:
         if found.rebuilt and found.recovered:
@@ -340,8 +296,24 @@ _KINDS: Final = {
 }
 
 
+def _subject(disk: Disk) -> str:
+    return f"volume/{disk.path}"
+
+
+def _disk_faults(disk: Disk) -> list[Fault]:
+    subject = _subject(disk)
+    if not disk.open and disk.closed_for is GapReason.DISK_FULL:
+        return [Fault(ConditionKind.DISK_FULL, subject, (("free_bytes", disk.room.free_bytes),))]
+    if not disk.open and disk.closed_for is not GapReason.STARTING:
+        return [Fault(ConditionKind.VOLUME_MISSING, subject, (("detail", disk.detail),))]
+    if (refused := disk.refused) is not None:
+        kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.STORE_FAILING
+        return [Fault(kind, subject, (("detail", refused.strerror or str(refused)),))]
+    return []
+
+
 def _camera_faults(track: Track, now_ns: int) -> list[Fault]:
-    subject = f"camera/{track.plan.id}"
+    subject = track.plan.subject
     trouble = track.trouble
     if trouble is not None:
         return [Fault(_KINDS[trouble], subject, (("detail", track.detail),))]

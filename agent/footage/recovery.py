@@ -8,28 +8,28 @@ Invariants
 3. A file is lost only while its volume is there: an unmounted disk loses nothing.
 """
 
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from agent.footage import rows
 from agent.footage.boxes_walk import Walked, walk
+from agent.footage.chain import ALGORITHMS, SHA256, digest_of, link, new_hash
 from agent.footage.files import (
     QUARANTINE,
-    SegmentName,
     Volume,
     VolumeRefused,
     check_volume,
     list_directory,
-    parse_name,
+    reels_on,
     segment_directories,
     sync_directory,
 )
 from agent.footage.index import Index
+from agent.footage.naming import SegmentName, parse_name
 from agent.footage.reconcile import Known, Quarantine, Recover, Remove, gap_reason, look, settle, snap
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, GapReason
@@ -52,6 +52,8 @@ class Found:
     removed: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    were_open: set[tuple[str, str]] = field(default_factory=set)
+    """Reels (camera uuid, stream) of which a file was being written."""
 
     def log(self) -> None:
         """Say in one line what was done, if anything."""
@@ -71,49 +73,39 @@ def walk_file(path: Path) -> Walked:
         os.close(number)
 
 
-def hash_file(path: Path) -> str:
-    """The sha256 of a file on disk, in hexadecimal. Raises OSError."""
+def hash_file(path: Path, algorithm: str = SHA256) -> str:
+    """The digest of a file on disk (chain.py). Raises OSError."""
     with path.open("rb") as file:
-        digest = hashlib.sha256()
+        fed = new_hash(algorithm)
         while data := file.read(_HASH_BYTES):
-            digest.update(data)
-    return digest.hexdigest()
+            fed.update(data)
+    return digest_of(fed)
 
 
-def cut_file(path: Path, keep_bytes: int) -> None:
-    """Cut a file after its last whole fragment and bring that to the disk. Raises OSError."""
+def cut_file(path: Path, keep_bytes: int, sync: bool = True) -> None:
+    """Cut a file after its last whole fragment and, if `sync`, bring that to the disk. Raises OSError."""
     number = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         if os.fstat(number).st_size != keep_bytes:
             os.ftruncate(number, keep_bytes)
-        os.fsync(number)
+        if sync:
+            os.fsync(number)
     finally:
         os.close(number)
 
 
-def recover(
-    volume: Volume,
-    index: Index,
-    cameras: Mapping[str, str],
-    now_ns: int,
-    rebuilt: bool,
-    progress: Callable[[], None],
-) -> Found:
-    """Settle what was being written and the newest files of each camera, in a time that does not grow with the
+def recover(volume: Volume, index: Index, rebuilt: bool, progress: Callable[[], None]) -> Found:
+    """Settle what was being written and the newest files of each reel, in a time that does not grow with the
     volume. Raises OSError or VolumeRefused when the volume cannot be read or changed, sqlite3.Error when the index
-    cannot be read.
-
-    `cameras` (uuid -> id) are those that will be recorded: each gets a gap that lasts from the end of its
-    footage. `rebuilt` says that the index was just made and knows nothing. `progress` is called once a file.
+    cannot be read. `rebuilt` says that the index was just made and knows nothing. `progress` is called once a file.
     """
     with index.reading() as connection:
         were_open = rows.open_segments(connection, volume.uuid)
-    newest = (next(segment_directories(volume.path, camera), None) for camera in cameras)
+    newest = (next(segment_directories(volume.path, reel), None) for reel in reels_on(volume.path))
     directories = {row.path.rpartition("/")[0] for row in were_open} | {each for each in newest if each is not None}
-    found = Found(rebuilt)
+    found = Found(rebuilt, were_open={(row.camera, row.stream) for row in were_open})
     for directory in sorted(directories, reverse=True):
         settle_directory(volume, index, directory, found, progress)
-    _open_gaps(index, cameras, {row.camera for row in were_open}, rebuilt, now_ns)
     wait_for_commit(index)
     found.log()
     return found
@@ -125,11 +117,11 @@ def settle_directory(
     directory: str,
     found: Found,
     progress: Callable[[], None],
-    last_seq: Mapping[str, int] | None = None,
+    last_seq: Mapping[tuple[str, str], int] | None = None,
 ) -> None:
     """Make one directory of the volume and the index agree, and add what was done to `found`. Raises as `recover`.
 
-    `last_seq` (camera uuid -> number) leaves out what was recorded since: segments with higher numbers.
+    `last_seq` (camera uuid and stream -> number) leaves out what was recorded since: segments with higher numbers.
     """
     old = _Older(last_seq or {})
     files = {path: size for path, size in list_directory(volume.path, directory).items() if old.path(path)}
@@ -144,7 +136,7 @@ def settle_directory(
         progress()
         name = parse_name(PurePosixPath(path))
         walked = walk_file(volume.path / path)
-        action = settle(path, name.start_ns if name else None, name.camera_uuid if name else None, walked, known)
+        action = settle(path, name, walked, known)
         match action:
             case Recover():
                 assert name is not None
@@ -184,18 +176,18 @@ def wait_for_commit(index: Index) -> None:
 class _Older:
     """Tells what was there before recording began from what was recorded since."""
 
-    last_seq: Mapping[str, int]
+    last_seq: Mapping[tuple[str, str], int]
 
     def path(self, path: str) -> bool:
         name = parse_name(PurePosixPath(path))
-        return name is None or name.seq <= self.last_seq.get(name.camera_uuid, name.seq)
+        return name is None or name.seq <= self.last_seq.get((name.camera_uuid, name.stream), name.seq)
 
     def row(self, row: SegmentRow) -> bool:
-        return row.seq <= self.last_seq.get(row.camera, row.seq)
+        return row.seq <= self.last_seq.get((row.camera, row.stream), row.seq)
 
 
 def _known(row: SegmentRow) -> Known:
-    return Known(row.path, row.camera, row.start_ns, row.end_ns, row.bytes, row.state)
+    return Known(row.path, row.camera, row.stream, row.start_ns, row.end_ns, row.bytes, row.state)
 
 
 def _quarantine(volume: Path, path: str) -> None:
@@ -210,10 +202,10 @@ def _lose(index: Index, volume: str, lost: Known) -> None:
     if lost.state == "open":
         index.submit(rows.drop_segment(volume, lost.path))
         return
-    statements = [rows.end_segment(volume, lost.path, "lost", lost.end_ns or lost.start_ns, 0, 0, None)]
+    statements = [rows.lose_segment(volume, lost.path)]
     if lost.end_ns is not None and lost.end_ns > lost.start_ns:
         gap = Gap(lost.start_ns, lost.end_ns, GapReason.FILE_MISSING, lost.path)
-        statements.append(rows.put_gap(lost.camera, gap))
+        statements.append(rows.put_gap(lost.camera, lost.stream, gap))
     index.submit(*statements)
 
 
@@ -229,22 +221,28 @@ def _store(
     for path, (name, action, walked) in sorted(new.items(), key=lambda entry: entry[1][0].seq, reverse=True):
         progress()
         told = walked.description or {}
-        end_ns, sha256 = action.end_ns, None
+        end_ns, digest = action.end_ns, None
         old = stored.get(path)
         if old is None:
             if after is None:
                 with index.reading() as connection:
-                    after = rows.next_of(connection, name.camera_uuid, name.seq)
-            end_ns, sha256 = _before(name, action, walked, after)
+                    after = rows.next_of(connection, name.camera_uuid, name.stream, name.seq)
+            end_ns, digest = _before(name, action, walked, after)
             if rebuilt and after is not None and end_ns < after[1]:
-                index.submit(rows.put_gap(name.camera_uuid, Gap(end_ns, after[1], GapReason.INDEX_LOST)))
+                gap = Gap(end_ns, after[1], GapReason.INDEX_LOST)
+                index.submit(rows.put_gap(name.camera_uuid, name.stream, gap))
+            index.submit(rows.put_stranger(name.camera_uuid, _text(told, "id") or name.camera_uuid))
         after = (name.seq, action.start_ns, _text(told, "previous"))
         if old is not None and old.end_ns is not None and end_ns < old.end_ns:
-            index.submit(rows.put_gap(old.camera, Gap(end_ns, old.end_ns, GapReason.FILE_DAMAGED, path)))
+            gap = Gap(end_ns, old.end_ns, GapReason.FILE_DAMAGED, path)
+            index.submit(rows.put_gap(old.camera, old.stream, gap))
+        algorithm = _algorithm(told)
+        digest = digest or hash_file(volume.path / path, algorithm)
         row = SegmentRow(
             name.camera_uuid, volume.uuid, name.stream, old.run if old else None, name.seq, action.start_ns, end_ns,
             action.frames, action.keep_bytes, path, _text(told, "codec") or "", _number(told, "width"),
-            _number(told, "height"), sha256 or hash_file(volume.path / path), _text(told, "previous"), action.state,
+            _number(told, "height"), digest, _text(told, "previous"),
+            _link(name, told, action.keep_bytes, digest, algorithm), action.state,
         )  # fmt: skip
         index.submit(rows.put_segment(row))
 
@@ -273,12 +271,30 @@ def _number(told: Mapping[str, Any], key: str) -> int:
     return value if type(value) is int else 0
 
 
-def _open_gaps(index: Index, cameras: Mapping[str, str], were_open: set[str], rebuilt: bool, now_ns: int) -> None:
+def open_gaps(
+    index: Index, reels: Iterable[tuple[str, str]], were_open: Collection[tuple[str, str]], rebuilt: bool, now_ns: int
+) -> None:
+    """A gap that lasts for each of these reels (camera uuid, stream), from the end of its footage. Raises sqlite3.Error
+    when the index cannot be read."""
     with index.reading() as connection:
-        for camera in cameras:
-            _, end_ns, _ = rows.last_of(connection, camera)
+        for camera, stream in reels:
+            end_ns = rows.last_of(connection, camera, stream).end_ns
             if end_ns is None:
                 gap = Gap(now_ns, None, GapReason.STARTING)
             else:
-                gap = Gap(end_ns, None, gap_reason(rebuilt, camera in were_open))
-            index.submit(rows.put_gap(camera, gap))
+                gap = Gap(end_ns, None, gap_reason(rebuilt, (camera, stream) in were_open))
+            index.submit(rows.put_gap(camera, stream, gap))
+
+
+def _algorithm(told: Mapping[str, Any]) -> str:
+    """The hash that a file names; those of the first version name none."""
+    value = told.get("hash")
+    return value if value in ALGORITHMS else SHA256
+
+
+def _link(name: SegmentName, told: Mapping[str, Any], size_bytes: int, digest: str, algorithm: str) -> str | None:
+    """The head of the chain after a file, by what it says itself; None for those of the first version."""
+    before = told.get("chain")
+    if not isinstance(before, str):
+        return None
+    return link(algorithm, before, name.camera_uuid, name.stream, name.seq, name.start_ns, size_bytes, digest)

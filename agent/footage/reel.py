@@ -1,11 +1,12 @@
-"""The files of one camera, one after the other, and the gaps between them.
+"""The files of one reel (a camera and a stream of it), one after the other, and the gaps between them.
 
 Used by the recording thread alone; `live` may be read by any.
 
 Invariants
 1. The index row `open` is submitted, and waited for, before the first byte of a file.
 2. A file that the disk refuses keeps what plays of it; from there on it is a gap.
-3. A camera has a gap that lasts whenever it has no open file, from the end of its footage.
+3. A reel has a gap that lasts whenever it has no open file, from the end of its footage.
+4. Every file that is kept is a link of the reel's chain (chain.py), in the order of its number.
 """
 
 import errno
@@ -22,13 +23,15 @@ from agent.camera_address import Address
 from agent.clock import Clock
 from agent.footage import rows
 from agent.footage.camera import Camera, Opened
-from agent.footage.files import Volume, make_directories, segment_path
+from agent.footage.chain import FIRST, SHA256, link
+from agent.footage.files import make_directories
 from agent.footage.index import Index
+from agent.footage.naming import segment_path
 from agent.footage.recovery import cut_file, hash_file, walk_file
-from agent.footage.rows import SegmentRow
+from agent.footage.rows import End, Last, SegmentRow
 from agent.footage.segment import Opener, Segment, create_file
-from agent.footage.sync import SyncThread
-from agent.footage.timeline import FAR_OFF_NS, NS, GapReason, Sane, first_length_ns
+from agent.footage.timeline import FAR_OFF_NS, GapReason, Sane, first_length_ns
+from agent.footage.volumes import REFUSED_NS, Disk, Volumes
 
 log = logging.getLogger(__name__)
 
@@ -36,42 +39,49 @@ ROW_WAIT_S: Final = 2.0
 """Footage goes before its index: a row that is not committed in this time does not hold up the file, which
 says itself what it is."""
 
-DISK_RETRY_NS: Final = 5 * NS
-"""After the disk refused, the next attempt."""
-
 _WRITTEN_BYTES: Final = 4096
 """With more than the head of a file on it, a disk that refused takes bytes again."""
 
-STREAM: Final = "main"
+MAIN: Final = "main"
+SUB: Final = "sub"
+STREAMS: Final = (MAIN, SUB)
 
 
 @dataclass(frozen=True, slots=True)
 class CameraPlan:
-    """One camera that is to be recorded. `uuid` names it on disk, `id` everywhere else."""
+    """One stream of a camera that is to be recorded. `uuid` names the camera on disk, `id` everywhere else."""
 
     id: str
     uuid: str
     name: str
     address: Address
+    stream: str = MAIN
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names the reel: camera uuid and stream."""
+        return self.uuid, self.stream
+
+    @property
+    def subject(self) -> str:
+        """What conditions of this stream are told of."""
+        return f"camera/{self.id}" if self.stream == MAIN else f"camera/{self.id}/{self.stream}"
 
 
 class Store:
-    """What the cameras of one volume share. `volume` is None while there is none to record on, and then
-    `closed_for` says why."""
+    """What all reels share."""
 
-    def __init__(self, index: Index, sync: SyncThread, clock: Clock, boot: str, segment_ns: int) -> None:
+    def __init__(
+        self, index: Index, volumes: Volumes, clock: Clock, boot: str, segment_ns: int, algorithm: str = SHA256
+    ) -> None:
         self.index = index
-        self.sync = sync
+        self.volumes = volumes
         self.clock = clock
         self.boot = boot
         self.segment_ns = segment_ns
-        self.volume: Volume | None = None
-        self.closed_for: GapReason = GapReason.STARTING
-        self.closed_detail = ""
+        self.algorithm = algorithm
         self.runs = 0
         self.dropped = 0
-        self.refused: OSError | None = None
-        """The last error of the disk, until it takes bytes again."""
         self.damaged: str | None = None
         """Path of a file whose state on the disk is unknown, until it is told."""
         self.opener: Opener = create_file
@@ -83,7 +93,7 @@ class Store:
 
 
 class Reel:
-    """The files of one camera."""
+    """The files of one stream of a camera."""
 
     def __init__(self, plan: CameraPlan, camera: Camera, store: Store) -> None:
         self.segment: Segment | None = None
@@ -92,7 +102,10 @@ class Reel:
         """How long the open file is to become."""
         self.end_ns: int | None = None
         """Where the footage ends, for all that is known."""
+        self.disk: Disk | None = None
+        """The volume that the open file is on, or the last one was."""
         self.retry_mono_ns = 0
+        """After the file format refused a packet, the next attempt."""
         self.live: dict[str, int] = {}
         """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
         self._plan = plan
@@ -100,158 +113,206 @@ class Reel:
         self._store = store
         self._run_number = 0
         self._seq = 0
+        self._quality = ""
         self._previous: str | None = None
+        self._chain = FIRST
 
-    def resume(self, seq: int, end_ns: int | None, previous: str | None) -> None:
-        """Go on after what the index knows: highest number, end of the footage, hash of the last closed file."""
-        self._seq, self.end_ns, self._previous = seq, end_ns, previous
+    @property
+    def seq(self) -> int:
+        """The number of the newest file."""
+        return self._seq
+
+    def resume(self, last: Last) -> None:
+        """Go on after what is known."""
+        self._seq, self.end_ns, self._previous = last.seq, last.end_ns, last.digest
+        self._chain = last.chain or FIRST
+
+    def skip_to(self, seq: int) -> None:
+        """Give no number up to `seq`: a volume that came later holds files with them."""
+        self._seq = max(self._seq, seq)
 
     def open(self, opened: Opened, start_ns: int, new_run: bool) -> bool:
         """Begin a file at `start_ns`. False when that cannot be: then there is a gap."""
-        store, volume = self._store, self._store.volume
-        if volume is None:
+        store = self._store
+        disk = store.volumes.choose(self.disk)
+        if disk is None or disk.mounted is None:
+            self.closed()
             return False
+        volume = disk.mounted
         self._seq += 1
-        path = segment_path(self._plan.uuid, STREAM, start_ns, self._seq)
+        path = segment_path(*self._plan.key, start_ns, self._seq)
         statements: list[rows.Statement] = []
         if new_run:
             self._run_number = store.next_run()
-            now_mono, quality = store.clock.mono_ns(), store.clock.quality().value
+            self._quality = store.clock.quality().value
+            mono_ns = start_ns - (store.clock.wall_ns() - store.clock.mono_ns())
             statements.append(
-                rows.put_run(self._run_number, self._plan.uuid, STREAM, store.boot, start_ns, now_mono, quality)
+                rows.put_run(self._run_number, *self._plan.key, store.boot, start_ns, mono_ns, self._quality)
             )
         row = SegmentRow(
-            self._plan.uuid, volume.uuid, STREAM, self._run_number, self._seq, start_ns, None, 0, 0, str(path),
-            opened.codec, opened.width, opened.height, None, self._previous, "open",
+            self._plan.uuid, volume.uuid, self._plan.stream, self._run_number, self._seq, start_ns, None, 0, 0,
+            str(path), opened.codec, opened.width, opened.height, None, self._previous, None, "open",
         )  # fmt: skip
         pending = store.index.submit(rows.put_segment(row), *statements)
         if store.index.failing is None and not pending.done.wait(ROW_WAIT_S):
             log.warning("camera %s: the index is slow; %s is recorded before its row", self._plan.id, path.name)
         try:
-            segment = self._create(opened, volume.path, path, row)
+            segment = self._create(opened, disk, path, row)
         except (OSError, ValueError, av.error.FFmpegError) as error:
             store.index.submit(rows.drop_segment(volume.uuid, str(path)))
-            self.gap(self._refused(error), _text(error))
+            self.gap(self._refused(error, disk), _text(error))
             return False
         if segment is None:
             store.index.submit(rows.drop_segment(volume.uuid, str(path)))
             self.gap(GapReason.CONNECTION_LOST, "")
             return False
-        self.segment, self.row = segment, row
+        self.segment, self.row, self.disk = segment, row, disk
         self.limit_ns = first_length_ns(self._plan.uuid, store.segment_ns) if new_run else store.segment_ns
         self.live[row.path] = start_ns
         return True
 
     def write(self, packet: "Packet[Any]", times: Sane, at_ns: int) -> bool:
         """Add a packet of this wall time. False when it was refused: then the file is abandoned, and a gap."""
-        segment, row = self.segment, self.row
+        segment, row, disk = self.segment, self.row, self.disk
         assert segment is not None
         assert row is not None
+        assert disk is not None
         try:
             segment.write(packet, times)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            self.abandon(self._refused(error), _text(error))
+            self.abandon(self._refused(error, disk), _text(error))
             return False
         self.live[row.path] = at_ns
-        if self._store.refused is not None and segment.file.size_bytes > _WRITTEN_BYTES:
-            self._store.refused = None
+        if disk.refused is not None and segment.file.size_bytes > _WRITTEN_BYTES:
+            disk.refused = None
         return True
 
     def finish(self, end_ns: int) -> bool:
         """Close the file; its footage ends at `end_ns`. False when its end was refused: then it is abandoned."""
-        segment, row, store = self.segment, self.row, self._store
+        segment, row, store, disk = self.segment, self.row, self._store, self.disk
         assert segment is not None
         assert row is not None
+        assert disk is not None
         try:
-            sha256 = segment.finish()
+            digest = segment.finish()
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            self.abandon(self._refused(error), _text(error))
+            self.abandon(self._refused(error, disk), _text(error))
             return False
         self.segment = self.row = None
-        self._previous = sha256
         self.live[row.path] = self.end_ns = end_ns
         size, frames = segment.file.size_bytes, segment.frames
+        chain = self._link(row, size, digest)
 
         def closed(whole: bool) -> None:
-            state = "closed" if whole else "suspect"
             if not whole:
                 store.damaged = row.path
-            store.index.submit(rows.end_segment(row.volume, row.path, state, end_ns, frames, size, sha256))
+            end = End("closed" if whole else "suspect", end_ns, frames, size, digest, chain)
+            store.index.submit(rows.end_segment(row.volume, row.path, end))
             self.live.pop(row.path, None)
 
-        store.sync.finish(segment.file, closed)
+        disk.sync.finish(segment.file, closed)
         return True
 
     def abandon(self, reason: GapReason, detail: str, suspect: bool = False) -> None:
         """Let go of the file: what plays of it stays, the rest is a gap. `suspect`: what is on the disk is unknown."""
-        segment, row, store = self.segment, self.row, self._store
+        segment, row, store, disk = self.segment, self.row, self._store, self.disk
         assert segment is not None
         assert row is not None
+        assert disk is not None
         self.segment = self.row = None
         segment.abandon()
-        end_ns, sha256, frames, size = row.start_ns, None, 0, 0
+        end_ns, digest, chain, frames, size = row.start_ns, None, None, 0, 0
         try:
             walked = walk_file(segment.path)
             frames, size = walked.frames, walked.keep_bytes
             end_ns = min(row.start_ns + walked.length_ns(), self.live[row.path])
-            cut_file(segment.path, size)
-            sha256 = hash_file(segment.path) if size else None
+            cut_file(segment.path, size, sync=False)
+            if size:
+                digest = hash_file(segment.path, store.algorithm)
+                chain = self._link(row, size, digest)
         except OSError as error:
             log.warning("camera %s: %s cannot be read back: %s", self._plan.id, row.path, error)
             suspect = True
         if suspect:
             store.damaged = row.path
 
-        def closed(_: bool) -> None:  # what is kept was synced by cut_file
+        def closed(_: bool) -> None:
             if size:
-                state = "suspect" if suspect else "recovered"
-                store.index.submit(rows.end_segment(row.volume, row.path, state, end_ns, frames, size, sha256))
+                state = "suspect" if suspect or not _cut_whole(segment.path, size) else "recovered"
+                end = End(state, end_ns, frames, size, digest, chain)
+                store.index.submit(rows.end_segment(row.volume, row.path, end))
             else:
                 store.index.submit(rows.drop_segment(row.volume, row.path))
                 with suppress(OSError):  # the next start removes what is empty
                     segment.path.unlink(missing_ok=True)
             self.live.pop(row.path, None)
 
-        store.sync.finish(segment.file, closed)
+        disk.sync.finish(segment.file, closed)
         self.end_ns = end_ns
-        self._previous = sha256 or self._previous
         self.gap(reason, detail)
+
+    def closed(self) -> None:
+        """There is no volume to record to."""
+        self.gap(*self._store.volumes.why_closed())
 
     def gap(self, reason: GapReason, detail: str) -> None:
         """There is no footage from its end on, for this reason; a gap that lasts already takes it."""
         now_ns = self._store.clock.wall_ns()
         # An end that lies far in the future was written before the clock was set back.
         begin = now_ns if self.end_ns is None or self.end_ns - now_ns > FAR_OFF_NS else self.end_ns
-        self._store.index.submit(*rows.mark_gap(self._plan.uuid, begin, now_ns, reason, detail))
+        self._store.index.submit(*rows.mark_gap(*self._plan.key, begin, now_ns, reason, detail))
 
     def end_gap(self, at_ns: int) -> None:
         """Footage goes on."""
-        self._store.index.submit(*rows.end_gap(self._plan.uuid, at_ns))
+        self._store.index.submit(*rows.end_gap(*self._plan.key, at_ns))
 
-    def _create(self, opened: Opened, volume: Path, path: PurePosixPath, row: SegmentRow) -> Segment | None:
+    def _link(self, row: SegmentRow, size_bytes: int, digest: str) -> str:
+        """Bind a file to those before it; what follows is bound to it."""
+        chain = link(
+            self._store.algorithm, self._chain, row.camera, row.stream, row.seq, row.start_ns, size_bytes, digest
+        )
+        self._previous, self._chain = digest, chain
+        return chain
+
+    def _create(self, opened: Opened, disk: Disk, path: PurePosixPath, row: SegmentRow) -> Segment | None:
+        store = self._store
         described = {
             "camera": row.camera, "id": self._plan.id, "stream": row.stream, "seq": row.seq, "start_ns": row.start_ns,
-            "boot": self._store.boot, "previous": row.previous or "", "codec": row.codec, "width": row.width,
-            "height": row.height,
+            "boot": store.boot, "mono_ns": row.start_ns - (store.clock.wall_ns() - store.clock.mono_ns()),
+            "quality": self._quality, "hash": store.algorithm, "chain": self._chain, "previous": row.previous or "",
+            "codec": row.codec, "width": row.width, "height": row.height,
         }  # fmt: skip
-        directories = make_directories(volume, path)
+        directories = make_directories(disk.path, path)
         segment = self._camera.with_stream(
             opened.connection,
-            lambda stream: Segment(volume / path, stream, described, self._store.opener, opened.parameter_sets),
+            lambda stream: Segment(
+                disk.path / path, stream, described, store.opener, opened.parameter_sets, store.algorithm
+            ),
         )
         if segment is not None:
-            self._store.sync.add(segment.file, directories)
+            disk.sync.add(segment.file, directories)
         return segment
 
-    def _refused(self, error: Exception) -> GapReason:
-        self.retry_mono_ns = self._store.clock.mono_ns() + DISK_RETRY_NS
+    def _refused(self, error: Exception, disk: Disk) -> GapReason:
+        mono_ns = self._store.clock.mono_ns()
         if isinstance(error, av.error.FFmpegError) or not isinstance(error, OSError):
+            self.retry_mono_ns = mono_ns + REFUSED_NS
             log.warning("camera %s: the file format refuses a packet: %s", self._plan.id, _text(error))
             return GapReason.NOT_RECORDABLE
-        if self._store.refused is None:
+        if disk.refused is None:
             log.warning("camera %s: the disk refuses: %s", self._plan.id, _text(error))
-        self._store.refused = error
+        disk.refuses(error, mono_ns)
         return GapReason.DISK_FULL if is_full(error) else GapReason.DISK_FAILED
+
+
+def _cut_whole(path: Path, keep_bytes: int) -> bool:
+    """Bring a file that was cut to the disk; on the sync thread, which alone may wait for it."""
+    try:
+        cut_file(path, keep_bytes)
+    except OSError as error:
+        log.warning("%s is cut, but perhaps not on the disk: %s", path.name, error)
+        return False
+    return True
 
 
 def is_full(error: OSError) -> bool:

@@ -14,7 +14,11 @@ Statement = tuple[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
-    """One row of the table `segment`; `path` is below its volume. Times in wall nanoseconds."""
+    """One row of the table `segment`; `path` is below its volume. Times in wall nanoseconds.
+
+    `digest` is the file's hash ("sm3:" before one of that kind), `previous` that of the file before it in the reel,
+    `chain` the head of the reel's chain after this segment (chain.py).
+    """
 
     camera: str
     volume: str
@@ -29,8 +33,9 @@ class SegmentRow:
     codec: str
     width: int
     height: int
-    sha256: str | None
+    digest: str | None
     previous: str | None
+    chain: str | None
     state: str
 
 
@@ -43,6 +48,11 @@ _SEGMENT_COLUMNS: Final = ", ".join(SegmentRow.__dataclass_fields__)
 def put_volume(uuid: str, path: Path, agent: str, created_ns: int) -> Statement:
     """The row of a volume."""
     return ("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?)", (uuid, str(path), agent, created_ns))
+
+
+def put_stranger(uuid: str, camera_id: str) -> Statement:
+    """The row of a camera that only a file knows: one that is not configured any more."""
+    return ("INSERT OR IGNORE INTO camera VALUES (?, ?, ?)", (uuid, camera_id, camera_id))
 
 
 def put_camera(uuid: str, camera_id: str, name: str) -> Statement:
@@ -62,14 +72,30 @@ def put_segment(row: SegmentRow) -> Statement:
     return (f"INSERT OR REPLACE INTO segment ({_SEGMENT_COLUMNS}) VALUES ({marks})", values)
 
 
-def end_segment(
-    volume: str, path: str, state: str, end_ns: int, frames: int, size_bytes: int, sha256: str | None
-) -> Statement:
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is known of a segment once it is written to its end."""
+
+    state: str
+    end_ns: int
+    frames: int
+    bytes: int
+    digest: str | None
+    chain: str | None
+
+
+def end_segment(volume: str, path: str, end: End) -> Statement:
     """A segment is written to its end."""
     return (
-        "UPDATE segment SET state = ?, end_ns = ?, frames = ?, bytes = ?, sha256 = ? WHERE volume = ? AND path = ?",
-        (state, end_ns, frames, size_bytes, sha256, volume, path),
+        """UPDATE segment SET state = ?, end_ns = ?, frames = ?, bytes = ?, digest = ?, chain = ?
+        WHERE volume = ? AND path = ?""",
+        (end.state, end.end_ns, end.frames, end.bytes, end.digest, end.chain, volume, path),
     )
+
+
+def lose_segment(volume: str, path: str) -> Statement:
+    """The file of a segment is not there; the row stays, with the digest and the chain that it had."""
+    return ("UPDATE segment SET state = 'lost' WHERE volume = ? AND path = ?", (volume, path))
 
 
 def drop_segment(volume: str, path: str) -> Statement:
@@ -77,42 +103,42 @@ def drop_segment(volume: str, path: str) -> Statement:
     return ("DELETE FROM segment WHERE volume = ? AND path = ?", (volume, path))
 
 
-def put_gap(camera: str, gap: Gap) -> Statement:
+def put_gap(camera: str, stream: str, gap: Gap) -> Statement:
     """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
     return (
-        "INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) VALUES (?, ?, ?, ?, ?)",
-        (camera, gap.from_ns, gap.to_ns, gap.reason, gap.detail),
+        "INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail) VALUES (?, ?, ?, ?, ?, ?)",
+        (camera, stream, gap.from_ns, gap.to_ns, gap.reason, gap.detail),
     )
 
 
-def mark_gap(camera: str, from_ns: int, now_ns: int, reason: str, detail: str) -> list[Statement]:
+def mark_gap(camera: str, stream: str, from_ns: int, now_ns: int, reason: str, detail: str) -> list[Statement]:
     """No footage from `from_ns` on, for this reason. A gap that lasts already and was not yet explained takes
     the reason; one with another reason ends now, and this one begins."""
+    reel = (camera, stream)
     return [
         (
-            "UPDATE gap SET reason = ?, detail = ? WHERE camera = ? AND to_ns IS NULL AND reason IN (?, ?)",
-            (reason, detail, camera, GapReason.STARTING, GapReason.CONNECTION_LOST),
+            f"UPDATE gap SET reason = ?, detail = ? WHERE {_LASTS} AND reason IN (?, ?)",
+            (reason, detail, *reel, GapReason.STARTING, GapReason.CONNECTION_LOST),
         ),
-        (
-            "DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND reason != ? AND from_ns >= ?",
-            (camera, reason, now_ns),
-        ),
-        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL AND reason != ?", (now_ns, camera, reason)),
-        (_BEGIN_GAP, (camera, from_ns, camera, now_ns, reason, detail)),
+        (f"DELETE FROM gap WHERE {_LASTS} AND reason != ? AND from_ns >= ?", (*reel, reason, now_ns)),
+        (f"UPDATE gap SET to_ns = ? WHERE {_LASTS} AND reason != ?", (now_ns, *reel, reason)),
+        (_BEGIN_GAP, (*reel, from_ns, *reel, now_ns, reason, detail)),
     ]
 
 
+_LASTS: Final = "camera = ? AND stream = ? AND to_ns IS NULL"
+
 _BEGIN_GAP: Final = """
-    INSERT OR IGNORE INTO gap (camera, from_ns, to_ns, reason, detail) SELECT
-    ?, MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND to_ns <= ?), 0)), NULL, ?, ?"""
+    INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail) SELECT ?, ?,
+    MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND stream = ? AND to_ns <= ?), 0)), NULL, ?, ?"""
 """A gap begins where the footage ended, or where the gap row after that footage did."""
 
 
-def end_gap(camera: str, to_ns: int) -> list[Statement]:
+def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
     """The gap that lasts ends; one that would be empty, because the clock was set back, is none."""
     return [
-        ("DELETE FROM gap WHERE camera = ? AND to_ns IS NULL AND from_ns >= ?", (camera, to_ns)),
-        ("UPDATE gap SET to_ns = ? WHERE camera = ? AND to_ns IS NULL", (to_ns, camera)),
+        (f"DELETE FROM gap WHERE {_LASTS} AND from_ns >= ?", (camera, stream, to_ns)),
+        (f"UPDATE gap SET to_ns = ? WHERE {_LASTS}", (to_ns, camera, stream)),
     ]
 
 
@@ -148,48 +174,78 @@ def directories_of(connection: sqlite3.Connection, volume: str) -> Iterator[str]
         path = f"{directory}0"
 
 
-def next_of(connection: sqlite3.Connection, camera: str, seq: int) -> tuple[int, int, str | None] | None:
-    """Number, start and hash of the previous file, of the segment that follows number `seq` of a camera."""
+def next_of(connection: sqlite3.Connection, camera: str, stream: str, seq: int) -> tuple[int, int, str | None] | None:
+    """Number, start and hash of the previous file, of the segment that follows number `seq` of a reel."""
     row = connection.execute(
-        "SELECT seq, start_ns, previous FROM segment WHERE camera = ? AND seq > ? ORDER BY seq LIMIT 1", (camera, seq)
+        "SELECT seq, start_ns, previous FROM segment WHERE camera = ? AND stream = ? AND seq > ? ORDER BY seq LIMIT 1",
+        (camera, stream, seq),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
 
 
 def segments_between(
-    connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int, longest_ns: int
+    connection: sqlite3.Connection, camera: str, stream: str, from_ns: int, to_ns: int, limit: int, longest_ns: int
 ) -> list[SegmentRow]:
-    """At most `limit` segments of a camera that may touch the range, by start; none is longer than `longest_ns`."""
+    """At most `limit` segments of a reel that may touch the range, by start; none is longer than `longest_ns`."""
     rows = connection.execute(
-        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE camera = ? AND start_ns >= ? AND start_ns < ?"
-        " AND (end_ns IS NULL OR end_ns > ?) AND state != 'lost' ORDER BY start_ns LIMIT ?",
-        (camera, from_ns - longest_ns, to_ns, from_ns, limit),
+        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ? AND start_ns < ?"
+        " AND (end_ns IS NULL OR end_ns > ?) AND state NOT IN ('lost', 'deleting') ORDER BY start_ns LIMIT ?",
+        (camera, stream, from_ns - longest_ns, to_ns, from_ns, limit),
     )
     return [SegmentRow(*row) for row in rows]
 
 
-def gaps_between(connection: sqlite3.Connection, camera: str, from_ns: int, to_ns: int, limit: int) -> list[Gap]:
-    """At most `limit` gap rows of a camera that touch the range, by start."""
+def gaps_between(
+    connection: sqlite3.Connection, camera: str, stream: str, from_ns: int, to_ns: int, limit: int
+) -> list[Gap]:
+    """At most `limit` gap rows of a reel that touch the range, by start."""
     rows = connection.execute(
-        "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND from_ns < ?"
+        "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND stream = ? AND from_ns < ?"
         " AND (to_ns IS NULL OR to_ns > ?) ORDER BY from_ns LIMIT ?",
-        (camera, to_ns, from_ns, limit),
+        (camera, stream, to_ns, from_ns, limit),
     )
     return [Gap(*row) for row in rows]
 
 
-def last_of(connection: sqlite3.Connection, camera: str) -> tuple[int, int | None, str | None]:
-    """Highest sequence number of a camera (0: none), when its newest footage ends, and the hash of its last closed
-    file. Newest is what was recorded last: the clock may have been set back."""
-    seq = connection.execute("SELECT COALESCE(MAX(seq), 0) FROM segment WHERE camera = ?", (camera,)).fetchone()[0]
-    ended, hashed = (
+@dataclass(frozen=True, slots=True)
+class Last:
+    """Where a reel goes on: highest number (0: none), end of its newest footage, digest of its last file, and the
+    head of its chain."""
+
+    seq: int = 0
+    end_ns: int | None = None
+    digest: str | None = None
+    chain: str | None = None
+
+
+def last_of(connection: sqlite3.Connection, camera: str, stream: str) -> Last:
+    """Where a reel goes on. Newest is what was recorded last: the clock may have been set back. What was deleted
+    since counts: no number is given twice, and the chain does not begin anew."""
+    reel = (camera, stream)
+    seq = connection.execute(
+        "SELECT COALESCE(MAX(seq), 0) FROM segment WHERE camera = ? AND stream = ?", reel
+    ).fetchone()[0]
+    buried = connection.execute(
+        "SELECT last_seq, to_ns, after FROM tombstone WHERE camera = ? AND stream = ? ORDER BY first_seq DESC LIMIT 1",
+        reel,
+    ).fetchone()
+    ended, digest, chain = (
         connection.execute(
-            f"SELECT {column} FROM segment WHERE camera = ? AND {column} IS NOT NULL ORDER BY seq DESC LIMIT 1",
-            (camera,),
+            f"SELECT {column} FROM segment WHERE camera = ? AND stream = ? AND {column} IS NOT NULL"
+            " ORDER BY seq DESC LIMIT 1",
+            reel,
         ).fetchone()
-        for column in ("end_ns", "sha256")
+        for column in ("end_ns", "digest", "chain")
     )
-    return seq, ended[0] if ended else None, hashed[0] if hashed else None
+    if buried is not None and buried[0] > seq:
+        return Last(buried[0], buried[1], None, buried[2])
+    return Last(seq, *(found[0] if found else None for found in (ended, digest, chain)))
+
+
+def camera_named(connection: sqlite3.Connection, camera_id: str) -> str | None:
+    """The uuid of the camera that has this id, or had it."""
+    row = connection.execute("SELECT uuid FROM camera WHERE id = ? LIMIT 1", (camera_id,)).fetchone()
+    return str(row[0]) if row else None
 
 
 def last_run(connection: sqlite3.Connection) -> int:

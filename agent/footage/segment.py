@@ -1,6 +1,6 @@
 """One recorded file: packets in, fragments out, hashed on the way.
 
-The muxer never seeks in a fragmented file, so the sha256 of what was written is that of the file.
+The muxer never seeks in a fragmented file, so the digest of what was written is that of the file.
 
 Invariants
 1. Bytes reach the file in the order in which they are hashed; after a failed write none follow.
@@ -8,7 +8,6 @@ Invariants
 3. The descriptor is closed by the sync thread alone, after the last fsync.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from agent.footage.chain import SHA256, digest_of, new_hash
 from agent.footage.timeline import Sane
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,14 @@ def create_file(path: Path) -> int:
 class HashedFile:
     """What the muxer writes into. It has no seek on purpose."""
 
-    def __init__(self, path: Path, opener: Opener = create_file) -> None:
+    def __init__(self, path: Path, opener: Opener = create_file, algorithm: str = SHA256) -> None:
         self.path = path
         self.number = opener(path)
         self.size_bytes = 0
         self.dirty = False
         self.failed: str | None = None
         """Set by the sync thread: a sync failed, and what is on the disk is unknown."""
-        self._hash = hashlib.sha256()
+        self._hash = new_hash(algorithm)
         self._dead = False
 
     def write(self, data: bytes) -> int:
@@ -73,9 +73,9 @@ class HashedFile:
         """Take no more bytes, without telling the muxer."""
         self._dead = True
 
-    def sha256(self) -> str:
-        """The hash of what was written, in hexadecimal."""
-        return self._hash.hexdigest()
+    def digest(self) -> str:
+        """The hash of what was written (chain.py)."""
+        return digest_of(self._hash)
 
 
 class Segment:
@@ -88,11 +88,12 @@ class Segment:
         description: dict[str, Any],
         opener: Opener,
         parameter_sets: bytes = b"",
+        algorithm: str = SHA256,
     ) -> None:
         """Open `path` for packets like those of `template`, but for `parameter_sets` and the size that
         `description` says, when they are given. Raises OSError or av.error.FFmpegError."""
         self.path = path
-        self.file = HashedFile(path, opener)
+        self.file = HashedFile(path, opener, algorithm)
         self.frames = 0
         self._first_dts: int | None = None
         try:
@@ -131,9 +132,9 @@ class Segment:
         self.frames += 1
 
     def finish(self) -> str:
-        """Write the end of the file; the sha256 of the whole. Raises as `write`."""
+        """Write the end of the file; the digest of the whole. Raises as `write`."""
         self._container.close()
-        return self.file.sha256()
+        return self.file.digest()
 
     def abandon(self) -> None:
         """Let go of the muxer without writing another byte."""

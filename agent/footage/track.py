@@ -1,4 +1,4 @@
-"""One camera on its way to the disk: packets become runs, runs become segments, and what is missing a gap.
+"""One stream of a camera on its way to the disk: packets become runs, runs become segments, and what is missing a gap.
 
 Used by the recording thread alone; what other threads may read is said there.
 
@@ -8,6 +8,7 @@ Invariants
 3. Nothing that a camera or a disk does ends the recording thread.
 """
 
+import errno
 import logging
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from av.packet import Packet
 from agent.facts import Stamp
 from agent.footage.camera import Arrived, Camera, Ended, Item, Opened, Overflowed, Trouble
 from agent.footage.reel import CameraPlan, Reel, Store
+from agent.footage.rows import Last
 from agent.footage.timeline import (
     NS,
     GapReason,
@@ -54,7 +56,7 @@ class _Held:
 
 
 class Track:
-    """One camera. `state`, `packets` and the like may be read by any thread, one value at a time."""
+    """One stream of one camera. `state`, `packets` and the like may be read by any thread, one value at a time."""
 
     def __init__(self, plan: CameraPlan, camera: Camera, store: Store, silent_after_ns: int) -> None:
         self.plan = plan
@@ -89,20 +91,43 @@ class Track:
         """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
         return self._reel.live
 
-    def resume(self, seq: int, end_ns: int | None, previous: str | None) -> None:
-        """Go on after what the index knows: highest number, end of the footage, hash of the last closed file."""
-        self._reel.resume(seq, end_ns, previous)
+    @property
+    def path(self) -> str:
+        """The directory of this reel on the volume that it is, or was last, recorded to; "" before the first."""
+        return str(self._reel.disk.path.joinpath(*self.plan.key)) if self._reel.disk is not None else ""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a file is open."""
+        return self._reel.segment is not None
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest file."""
+        return self._reel.seq
+
+    def resume(self, last: Last) -> None:
+        """Go on after what is known."""
+        self._reel.resume(last)
+
+    def skip_to(self, seq: int) -> None:
+        """Give no number up to `seq` again."""
+        self._reel.skip_to(seq)
 
     def turn(self, now: Stamp) -> None:
         """Take what the camera gave since the last turn, and look at the clocks."""
         self._offset_ns = now.wall_ns - now.mono_ns
         if self._run is not None and clock_stepped(self._run_offset_ns, self._offset_ns):
             self._clock_jumped = True
-        if self._store.volume is None and self._reel.segment is not None:
-            self.end(self._store.closed_for, self._store.closed_detail)
+        disk = self._reel.disk
+        if self._reel.segment is not None and disk is not None and not disk.open:
+            self.end(disk.closed_for, disk.detail)
         if self._reel.segment is not None and self._reel.segment.file.failed is not None:
             self._run, self._held = None, []
-            self._reel.abandon(GapReason.DISK_FAILED, self._reel.segment.file.failed, suspect=True)
+            failed = self._reel.segment.file.failed
+            if disk is not None:
+                disk.refuses(OSError(errno.EIO, failed), now.mono_ns)
+            self._reel.abandon(GapReason.DISK_FAILED, failed, suspect=True)
         for item in self.camera.take():
             self._take(item)
         if self._held and self._run is None and now.mono_ns - self._held[0].mono_ns >= SETTLE_NS:
@@ -125,7 +150,7 @@ class Track:
         """There is no volume to record on; `end` follows at the next turn if something is being written."""
         if self._reel.segment is None:
             self._held = []
-            self._reel.gap(self._store.closed_for, self._store.closed_detail)
+            self._reel.closed()
 
     def begin_anew(self) -> None:
         """After an error of ours: let go of what is being written, go on with the next key frame."""
@@ -144,17 +169,17 @@ class Track:
         elif self.trouble is not None:
             state = self.trouble.value
         else:
-            state = "stopped" if self._store.volume is None else "starting"
+            state = "starting" if self._store.volumes.any_open else "stopped"
         if state != self.state:
             self.state, self.since_ns = state, self._store.clock.wall_ns()
 
     def unrecorded(self, mono_ns: int) -> bool:
         """Packets come, a volume is there, and still nothing is written."""
         return (
-            self._store.volume is not None
+            self._store.volumes.any_open
             and self.trouble is None
             and self._reel.segment is None
-            and self._store.refused is None
+            and all(disk.refused is None for disk in self._store.volumes.disks)
             and mono_ns - self._last_written_mono > UNRECORDED_AFTER_NS
         )
 
@@ -187,11 +212,13 @@ class Track:
         self.bytes += packet.size
         self._last_packet_mono = item.mono_ns
         self.last_packet_ns = item.mono_ns + self._offset_ns
-        if self._store.volume is None:
+        if not self._store.volumes.any_open:
             self.trouble, self.detail = None, ""  # the camera is well; what is missing is told by the volume
             return
         if opened is None or item.mono_ns < self._reel.retry_mono_ns:
             return
+        if self._reel.segment is None and not self._held and self._store.volumes.choose(self._reel.disk) is None:
+            return  # every volume refused within the last seconds
         key = packet.is_keyframe
         raw = Raw(packet.pts, packet.dts, packet.duration or opened.nominal_ticks)
         if self._run is not None:
@@ -209,7 +236,7 @@ class Track:
         """Begin a run with the packets held."""
         held, self._held = self._held, []
         opened = self._opened
-        if opened is None or self._store.volume is None:
+        if opened is None:
             return
         base = TimeBase(opened.time_base.numerator, opened.time_base.denominator)
         times = sane_head([each.raw for each in held], opened.nominal_ticks, base)

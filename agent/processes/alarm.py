@@ -158,7 +158,8 @@ def names_of(settings: Settings) -> dict[str, str]:
         **{f"bridge/{bridge.id}": bridge.id for bridge in settings.bridges},
         **{f"platform/{platform.id}": platform.id for platform in settings.platforms},
         **{f"process/{name}": name for name in ("alarm", "record", "vision", "web")},
-        f"volume/{settings.footage.volume}": str(settings.footage.volume),
+        **{f"camera/{camera.id}/sub": f"{camera.name} (sub)" for camera in settings.cameras},
+        **{f"volume/{volume}": str(volume) for volume in settings.footage.volumes},
     }
 
 

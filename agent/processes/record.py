@@ -21,13 +21,14 @@ from typing import Any, Final
 from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
 from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
+from agent.footage import rows
 from agent.footage.ask import answer_segments, answer_spans, times
 from agent.footage.fault import Fault
-from agent.footage.files import camera_uuid
 from agent.footage.index import Index
 from agent.footage.keeper import Chore, Keeper
+from agent.footage.naming import camera_uuid
 from agent.footage.recorder import Recorder
-from agent.footage.reel import CameraPlan
+from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.health import Liveness
 from agent.settings.load import load
 from agent.settings.models import Settings
@@ -55,17 +56,16 @@ def main(settings_file: Path) -> int:
 
 
 def plans(settings: Settings) -> list[CameraPlan]:
-    """The cameras that are to be recorded."""
-    return [
-        CameraPlan(
-            camera.id,
-            camera_uuid(settings.facility.id, camera.id),
-            camera.name,
-            Address(camera.main, camera.transport, camera.username, camera.password_file),
-        )
-        for camera in settings.cameras
-        if camera.record
-    ]
+    """The streams that are to be recorded; of each camera the main one first."""
+    found: list[CameraPlan] = []
+    for camera in settings.cameras:
+        uuid = camera_uuid(settings.facility.id, camera.id)
+        wanted = [(MAIN, camera.main if camera.record else None), (SUB, camera.sub if camera.record_sub else None)]
+        for stream, url in wanted:
+            if url is not None:
+                address = Address(url, camera.transport, camera.username, camera.password_file)
+                found.append(CameraPlan(camera.id, uuid, camera.name, address, stream))
+    return found
 
 
 class Record:
@@ -74,12 +74,12 @@ class Record:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
         self._started_ns = clock.wall_ns()
-        self._plans = {plan.id: plan for plan in plans(settings)}
+        self._plans = plans(settings)
         runtime = settings.paths.runtime
         self._sender = FactSender(runtime / "alarm.sock", "record", uuid.uuid4().hex, clock)
         self._recorder = Recorder(
-            list(self._plans.values()),
-            settings.footage.volume,
+            self._plans,
+            settings.footage.volumes,
             settings.facility.id,
             Index(settings.paths.data / "footage.db"),
             clock,
@@ -87,6 +87,7 @@ class Record:
             segment_s=settings.footage.segment_s,
             sync_every_s=settings.footage.sync_every_s,
             silent_after_s=settings.footage.silent_after_s,
+            algorithm=settings.footage.hash,
         )
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
@@ -102,8 +103,9 @@ class Record:
         self._recorder.start()
         self._keeper.start()
         self._server.start()
-        volume = f"volume/{self._recorder.path}"
-        teller = Teller(self._sender, self._clock, [(kind, volume) for kind in _OF_THE_VOLUME])
+        volumes = [f"volume/{disk.path}" for disk in self._recorder.volumes.disks]
+        former = [(kind, volume) for volume in volumes for kind in _OF_THE_VOLUME]
+        teller = Teller(self._sender, self._clock, former)
         turns = self._recorder.turns
         ready = False
         while not self._clock.wait(self._stop, LOOK_EVERY_S):
@@ -149,14 +151,19 @@ class Record:
     def _segments(self, request: Request, reply: Reply) -> None:
         _answer(reply, lambda: answer_segments(self._recorder, *self._range(request)))
 
-    def _range(self, request: Request) -> tuple[str, int, int]:
-        plan = self._plans.get(str(request.args.get("camera_id")))
-        if plan is None:
-            name = str(request.args.get("camera_id"))[:64]
+    def _range(self, request: Request) -> tuple[str, str, int, int]:
+        """Camera uuid, stream, from and to; a camera that is configured no more still has footage."""
+        name, stream = str(request.args.get("camera_id"))[:64], str(request.args.get("stream", MAIN))
+        uuid = next((plan.uuid for plan in self._plans if plan.id == name), None) or self._former(name)
+        if uuid is None or stream not in STREAMS:
             raise Refused(
                 "no_such_camera", Text(f"没有这台摄像机，或它不录像：{name}", f"no camera {name} is recorded")
             )
-        return plan.uuid, *times(request.args)
+        return uuid, stream, *times(request.args)
+
+    def _former(self, name: str) -> str | None:
+        with self._recorder.index.reading() as connection:
+            return rows.camera_named(connection, name)
 
 
 def _answer(reply: Reply, find: Callable[[], dict[str, Any]]) -> None:

@@ -62,6 +62,8 @@ def check(values: _Section, folder: Path) -> Checked:
         *_runtime(values, folder),
         *_homes(values),
         *_pairs(values),
+        *_volume_twice(values),
+        *_sub_without_address(values),
         *_web(values),
     ]
     warnings = [
@@ -200,7 +202,7 @@ def _homes(values: _Section) -> Iterator[Found]:
     """`~` means the home of whoever starts the agent, which is another one under systemd."""
     paths: list[tuple[Place, Any]] = [
         *((("paths", key), given) for key, given in _section(values, "paths").items()),
-        (("footage", "volume"), _section(values, "footage").get("volume")),
+        *((("footage", "volumes", number), path) for number, path in _volumes(values)),
         *(((*place, "password_file"), item.get("password_file")) for place, item in _with_credentials(values)),
     ]
     for place, given in paths:
@@ -209,6 +211,24 @@ def _homes(values: _Section) -> Iterator[Found]:
                 place,
                 Text(f"不能用 ~，请写完整路径（{show(given)}）", f"write the whole path, not ~ (got {show(given)})"),
             )
+
+
+def _volumes(values: _Section) -> list[tuple[int, Any]]:
+    given = _section(values, "footage").get("volumes", ["/var/lib/yunjian/footage"])
+    return list(enumerate(given)) if isinstance(given, list | tuple) else []
+
+
+def _volume_twice(values: _Section) -> Iterator[Found]:
+    seen: dict[Any, int] = {}
+    for number, volume in _volumes(values):
+        if isinstance(volume, str) and seen.setdefault(volume, number) != number:
+            yield ("footage", "volumes", number), Text("这个录像盘写了两遍", "this volume stands there twice")
+
+
+def _sub_without_address(values: _Section) -> Iterator[Found]:
+    for number, camera in _items(values, "cameras"):
+        if camera.get("record_sub") is True and camera.get("sub") is None:
+            yield ("cameras", number, "record_sub"), Text("还需要 sub（子码流地址）", "sub is needed too")
 
 
 def _with_credentials(values: _Section) -> Iterator[tuple[Place, _Section]]:
@@ -298,12 +318,12 @@ def _not_there(values: _Section, folder: Path) -> Iterator[Found]:
     for number, bridge in _items(values, "bridges"):
         if isinstance(bridge.get("port"), str) and not _exists(folder / bridge["port"]):
             yield ("bridges", number, "port"), Text("此刻没有这个串口", "there is no such port at the moment")
-    volume = _section(values, "footage").get("volume", "/var/lib/yunjian/footage")
-    if isinstance(volume, str) and not _exists(folder / volume):
-        yield (
-            ("footage", "volume"),
-            Text("此刻没有这个目录：不会录像", "there is no such folder now: nothing is recorded"),
-        )
+    for number, volume in _volumes(values):
+        if isinstance(volume, str) and not _exists(folder / volume):
+            yield (
+                ("footage", "volumes", number),
+                Text("此刻没有这个目录：不会往这里录像", "there is no such folder now: nothing is recorded there"),
+            )
 
 
 def _exists(path: Path) -> bool:

@@ -116,6 +116,7 @@ class Camera(_Closed):
     username: str | None = None
     password_file: File | None = None
     record: bool = True
+    record_sub: bool = False
     count_people: bool = True
     threshold: Annotated[float, Field(ge=0.14, le=0.45)] | None = None
 
@@ -123,10 +124,11 @@ class Camera(_Closed):
 class Footage(_Closed):
     """Recording and how long it is kept."""
 
-    volume: File = Path("/var/lib/yunjian/footage")
+    volumes: Annotated[tuple[File, ...], Field(min_length=1, max_length=16)] = (Path("/var/lib/yunjian/footage"),)
     segment_s: Annotated[int, Field(ge=10, le=600)] = 60
     sync_every_s: Annotated[float, Field(ge=1, le=10)] = 1.0
     silent_after_s: Annotated[float, Field(ge=2, le=8)] = 5.0
+    hash: Literal["sha256", "sm3"] = "sha256"
     minimum_days: Annotated[int, Field(ge=30, le=3650)] = 30
     minimum_rule: str = "济宁市工作方案 14"
     target_days: Annotated[int, Field(ge=30, le=3650)] = 90

@@ -38,16 +38,17 @@ def check_file(
 
 
 def disk_days(settings: Settings, kbit_s: float | None, record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How many days of footage the whole disk of the volume holds; None when there is no such folder.
+    """How many days of footage the whole disks of the volumes hold; None when one is not there.
 
-    `days` is the disk whole, as though nothing else lay on it, `free_days` what is free now. `kbit_s` is all cameras
+    `days` is the disks whole, as though nothing else lay on it, `free_days` what is free now. `kbit_s` is all cameras
     together and `source` where that rate is from.
     """
     recorded = [camera.id for camera in settings.cameras if camera.record]
     try:
-        disk = shutil.disk_usage(settings.footage.volume)
+        disks = [shutil.disk_usage(volume) for volume in settings.footage.volumes]
     except OSError:
         return None
+    total, free = sum(disk.total for disk in disks), sum(disk.free for disk in disks)
     if not recorded:
         return None
     measured = _measured(record)
@@ -62,10 +63,10 @@ def disk_days(settings: Settings, kbit_s: float | None, record: dict[str, Any] |
         return None
     bytes_a_day = rate * 1000 / 8 * 86400
     return {
-        "days": round(disk.total / bytes_a_day, 1),
-        "total_bytes": disk.total,
-        "free_days": round(disk.free / bytes_a_day, 1),
-        "free_bytes": disk.free,
+        "days": round(total / bytes_a_day, 1),
+        "total_bytes": total,
+        "free_days": round(free / bytes_a_day, 1),
+        "free_bytes": free,
         "kbit_s": round(rate, 1),
         "source": source,
     }

@@ -60,7 +60,7 @@ def test_what_is_a_problem_and_what_is_not() -> None:
     ]
     assert told(alarm={"platforms": [{**waits, "oldest_waiting_ns": NOON_NS - 5_000_000_000}]}) == []
     assert told(alarm={"platforms": [{**waits, "connected": False}]}) == [("platform/police", False)]
-    assert told(record={"volume": {"path": "/x", "ok": False, "detail": "no"}}) == [("volume//x", False)]
+    assert told(record={"volumes": [{"path": "/x", "ok": False, "detail": "no"}]}) == [("volume//x", False)]
     assert told(record={"cameras": [{"id": "C1", "state": "starting"}]}) == []
     assert told(record={"cameras": [{"id": "C1", "state": "refused"}]}) == [("camera/C1", False)]
     assert told(record={"index": {"ok": False, "detail": "x"}}) == [("process/record", False)]

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 import av
 import numpy as np
 
-from agent.footage.files import camera_uuid, create_volume, parse_name
+from agent.footage.files import create_volume
+from agent.footage.naming import camera_uuid, parse_name
 from agent.wire import Refused, WireError, call
 from tests.fakes.camera import RtspServer
 from tests.fakes.recording import cpu_s
@@ -165,7 +166,7 @@ def settings_text(runtime: Path, mains: RtspServer, subs: RtspServer) -> str:
         f"facility: {{id: {FACILITY}, name: 测试园}}\n"
         f'paths: {{data: data, runtime: "{runtime}"}}\n'
         "rooms: [{id: R0, name: 甲, capacity: 20}, {id: R1, name: 乙, capacity: 20}]\n"
-        f"cameras:\n{cameras}\nfootage: {{volume: footage}}\nweb: {{port: 0}}\n"
+        f"cameras:\n{cameras}\nfootage: {{volumes: [footage]}}\nweb: {{port: 0}}\n"
     )
 
 

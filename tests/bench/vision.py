@@ -108,7 +108,7 @@ def _over(boxes: list[Box], threshold: float) -> int:
 SETTINGS = """
 facility: {{id: bench, name: bench}}
 paths: {{data: {folder}, runtime: {folder}}}
-footage: {{volume: {folder}/footage}}
+footage: {{volumes: ["{folder}/footage"]}}
 rooms:
 {rooms}
 cameras:

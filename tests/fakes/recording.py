@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.facts import Condition, ConditionKind, Fact, Pulse, decode
-from agent.footage.files import camera_uuid, create_volume
+from agent.footage.files import create_volume
+from agent.footage.naming import camera_uuid
 from agent.wire import Reply, Request, Server, WireError, call
 from tests.fakes.waiting import until
 
@@ -83,7 +84,7 @@ class Recording:
         lines = [
             f"facility: {{id: {FACILITY}, name: test}}",
             f"paths: {{data: {folder / 'data'}, runtime: {self.runtime}}}",
-            f"footage: {{volume: {self.volume}, segment_s: {segment_s}, silent_after_s: 4}}",
+            f"footage: {{volumes: [{self.volume}], segment_s: {segment_s}, silent_after_s: 4}}",
             "rooms: [{id: r1, name: one}]",
             "cameras:",
             *(f"  - {{id: {name}, name: {name}, room: r1, main: '{url}'{extra}}}" for name, url in cameras.items()),

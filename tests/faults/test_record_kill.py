@@ -84,7 +84,7 @@ def assert_disk_and_index_agree(recording: Recording) -> list[dict[str, Any]]:
         data = path.read_bytes()
         assert row["state"] in ("closed", "recovered")
         assert row["bytes"] == len(data)
-        assert row["sha256"] == hashlib.sha256(data).hexdigest()
+        assert row["digest"] == hashlib.sha256(data).hexdigest()
         assert row["frames"] == frames_of(path) > 0
         assert row["end_ns"] > row["start_ns"]
         walked = walk(lambda offset, size, data=data: data[offset : offset + size], len(data))  # type: ignore[misc]
@@ -92,7 +92,7 @@ def assert_disk_and_index_agree(recording: Recording) -> list[dict[str, Any]]:
         assert walked.description["start_ns"] == row["start_ns"]
         if row["camera"] in last:
             assert row["previous"] == last[row["camera"]]
-        last[row["camera"]] = row["sha256"]
+        last[row["camera"]] = row["digest"]
     return rows
 
 
@@ -152,7 +152,7 @@ def test_the_index_is_built_again_from_the_files(recording: Recording, past: Rec
     assert recording.stop() == 0
     after = {row["path"]: row for row in assert_disk_and_index_agree(recording)}
     for path, row in before.items():
-        for column in ("camera", "stream", "seq", "start_ns", "frames", "bytes", "sha256", "previous", "codec"):
+        for column in ("camera", "stream", "seq", "start_ns", "frames", "bytes", "digest", "previous", "codec"):
             assert after[path][column] == row[column], column
         assert abs(after[path]["end_ns"] - row["end_ns"]) < 300_000_000
     aside = list(recording.index.parent.glob("footage.db.broken-*"))
@@ -177,8 +177,8 @@ def test_a_volume_that_is_not_mounted(recording: Recording) -> None:
     time.sleep(3)
     assert list(recording.volume.iterdir()) == [], "nothing is written below the mount point"
     status = recording.status()
-    assert status["volume"]["ok"] is False
-    assert "VOLUME.json" in status["volume"]["detail"]
+    assert status["volumes"][0]["ok"] is False
+    assert "VOLUME.json" in status["volumes"][0]["detail"]
     gap = recording.spans("one", time.time_ns() - 10**9)["gaps"][-1]
     assert gap["reason"] == "volume_missing"
     recording.make_volume()  # it is mounted
@@ -206,7 +206,7 @@ def test_the_volume_of_another_facility(recording: Recording) -> None:
     recording.start()
     recording.desk.wait_for(ConditionKind.VOLUME_MISSING, f"volume/{recording.volume}", True, 10)
     assert [path.name for path in recording.volume.iterdir()] == ["VOLUME.json"]
-    assert "another" in recording.status()["volume"]["detail"]
+    assert "another" in recording.status()["volumes"][0]["detail"]
     assert recording.stop() == 0
 
 

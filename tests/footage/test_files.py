@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from agent.footage.files import (
     VolumeRefused,
-    camera_uuid,
     check_volume,
     create_volume,
     list_directory,
     make_directories,
     newest_seq,
-    parse_name,
+    reels_on,
     segment_directories,
-    segment_path,
 )
+from agent.footage.naming import camera_uuid, parse_name, segment_path
 
 CAMERA = camera_uuid("f1", "cam1")
 NS = 10**9
@@ -102,8 +101,10 @@ def test_listing_leaves_quarantine_and_other_files_out(tmp_path: Path) -> None:
     (tmp_path / "quarantine" / "x.mp4").write_bytes(b"1")
     assert list(segment_directories(tmp_path)) == [str(later.parent), str(path.parent)], "the newest first"
     assert list_directory(tmp_path, str(path.parent)) == {str(path): 5}
-    assert newest_seq(tmp_path, CAMERA) == 2
-    assert newest_seq(tmp_path, "another") == 0
+    assert newest_seq(tmp_path, CAMERA, "main") == 2
+    assert newest_seq(tmp_path, CAMERA, "sub") == 0
+    assert newest_seq(tmp_path, "another", "main") == 0
+    assert list(reels_on(tmp_path)) == [f"{CAMERA}/main"]
 
 
 def test_a_directory_of_the_system_is_passed_over(tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ import pytest
 
 from agent.footage import rows
 from agent.footage.index import MIGRATIONS, Index, IndexBroken, _connect, prepare, set_aside
-from agent.footage.rows import SegmentRow
+from agent.footage.rows import Last, SegmentRow
 from agent.footage.timeline import Gap
 from tests.fakes.waiting import until
 
 
 def row(seq: int, start_ns: int, end_ns: int | None = None, state: str = "closed", camera: str = "cam") -> SegmentRow:
     path = f"{camera}/{seq}.mp4"
-    return SegmentRow(camera, "vol", "main", 1, seq, start_ns, end_ns, 0, 0, path, "h264", 0, 0, None, None, state)
+    return SegmentRow(
+        camera, "vol", "main", 1, seq, start_ns, end_ns, 0, 0, path, "h264", 0, 0, None, None, None, state
+    )
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 def gaps(index: Index) -> list[Gap]:
     index.submit().done.wait(5)
     with index.reading() as connection:
-        return rows.gaps_between(connection, "cam", 0, 10**12, 100)
+        return rows.gaps_between(connection, "cam", "main", 0, 10**12, 100)
 
 
 def test_a_row_is_there_once_its_commit_is_told(index: Index) -> None:
@@ -55,7 +57,7 @@ def test_a_bad_row_does_not_hold_up_the_next(index: Index) -> None:
 
 def test_a_time_that_no_database_holds_ends_nothing(index: Index) -> None:
     """A camera that lies about time must not end the one thread that writes."""
-    bad = index.submit(rows.put_gap("cam", Gap(1 << 70, None, "stopped")))
+    bad = index.submit(rows.put_gap("cam", "main", Gap(1 << 70, None, "stopped")))
     assert index.submit(rows.put_segment(row(1, 10))).done.wait(5)
     assert bad.refused
 
@@ -73,29 +75,29 @@ def test_a_locked_database_is_told_and_waited_for(index: Index) -> None:
 
 
 def test_one_gap_lasts_and_is_ended(index: Index) -> None:
-    index.submit(rows.put_gap("cam", Gap(100, None, "stopped")))
-    index.submit(rows.put_gap("cam", Gap(200, None, "power_loss")))
+    index.submit(rows.put_gap("cam", "main", Gap(100, None, "stopped")))
+    index.submit(rows.put_gap("cam", "main", Gap(200, None, "power_loss")))
     assert gaps(index) == [Gap(100, None, "stopped")]
-    index.submit(*rows.end_gap("cam", 300))
+    index.submit(*rows.end_gap("cam", "main", 300))
     assert gaps(index) == [Gap(100, 300, "stopped")]
 
 
 def test_a_gap_takes_its_cause_when_that_is_known(index: Index) -> None:
-    index.submit(*rows.mark_gap("cam", 100, 100, "connection_lost", ""))
-    index.submit(*rows.mark_gap("cam", 100, 160, "camera_silent", "no packets come"))
+    index.submit(*rows.mark_gap("cam", "main", 100, 100, "connection_lost", ""))
+    index.submit(*rows.mark_gap("cam", "main", 100, 160, "camera_silent", "no packets come"))
     assert gaps(index) == [Gap(100, None, "camera_silent", "no packets come")]
 
 
 def test_another_cause_begins_another_gap_without_a_hole(index: Index) -> None:
-    index.submit(rows.put_gap("cam", Gap(100, None, "power_loss")))
-    index.submit(*rows.mark_gap("cam", 100, 160, "camera_refused", "x"))
-    index.submit(*rows.mark_gap("cam", 100, 170, "camera_refused", "x"))
+    index.submit(rows.put_gap("cam", "main", Gap(100, None, "power_loss")))
+    index.submit(*rows.mark_gap("cam", "main", 100, 160, "camera_refused", "x"))
+    index.submit(*rows.mark_gap("cam", "main", 100, 170, "camera_refused", "x"))
     assert gaps(index) == [Gap(100, 160, "power_loss"), Gap(160, None, "camera_refused", "x")]
 
 
 def test_a_clock_set_back_leaves_no_gap_of_negative_length(index: Index) -> None:
-    index.submit(rows.put_gap("cam", Gap(5000, None, "clock_step")))
-    index.submit(*rows.end_gap("cam", 1000))
+    index.submit(rows.put_gap("cam", "main", Gap(5000, None, "clock_step")))
+    index.submit(*rows.end_gap("cam", "main", 1000))
     assert gaps(index) == []
 
 
@@ -103,9 +105,9 @@ def test_segments_of_a_range(index: Index) -> None:
     index.submit(*(rows.put_segment(row(n, n * 60, n * 60 + 60)) for n in range(10)))
     index.submit(rows.put_segment(row(10, 600, None, "open"))).done.wait(5)
     with index.reading() as connection:
-        found = rows.segments_between(connection, "cam", 130, 620, 100, 3600)
+        found = rows.segments_between(connection, "cam", "main", 130, 620, 100, 3600)
         assert [each.seq for each in found] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
-        assert rows.last_of(connection, "cam") == (10, 600, None)
+        assert rows.last_of(connection, "cam", "main") == Last(10, 600)
         plan = " ".join(
             str(tuple(each))
             for each in connection.execute("EXPLAIN QUERY PLAN SELECT * FROM segment ORDER BY start_ns LIMIT 100")
@@ -117,20 +119,41 @@ def test_the_newest_footage_is_what_was_recorded_last(index: Index) -> None:
     """The clock was set back between the two."""
     index.submit(rows.put_segment(row(1, 9000, 9060)), rows.put_segment(row(2, 100, 160))).done.wait(5)
     with index.reading() as connection:
-        assert rows.last_of(connection, "cam") == (2, 160, None)
+        assert rows.last_of(connection, "cam", "main") == Last(2, 160)
+
+
+def test_streams_of_a_camera_stand_side_by_side(index: Index) -> None:
+    index.submit(rows.put_segment(row(7, 100, 160)), rows.put_gap("cam", "sub", Gap(100, None, "starting")))
+    index.submit(rows.put_gap("cam", "main", Gap(160, None, "stopped"))).done.wait(5)
+    with index.reading() as connection:
+        assert rows.last_of(connection, "cam", "sub") == Last()
+        assert rows.gaps_between(connection, "cam", "sub", 0, 999, 9) == [Gap(100, None, "starting")]
+
+
+def test_what_was_deleted_is_counted_on(index: Index) -> None:
+    sql = "INSERT INTO tombstone VALUES ('cam', 'main', 1, 9, 0, 540, 9, 1, '', 'head', 'expired', 600)"
+    index.submit((sql, ())).done.wait(5)
+    with index.reading() as connection:
+        assert rows.last_of(connection, "cam", "main") == Last(9, 540, None, "head")
 
 
 def test_an_index_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "footage.db"
     with closing(sqlite3.connect(path)) as old:
         old.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
-        old.execute(*rows.put_segment(row(1, 10, None, "open")))
-        old.execute(*rows.put_segment(row(2, 20, 30)))
+        for seq, end_ns, state in ((1, None, "open"), (2, 30, "closed")):
+            old.execute(
+                "INSERT INTO segment (camera, volume, stream, seq, start_ns, end_ns, path, codec, width, height,"
+                " sha256, state) VALUES ('cam', 'vol', 'main', ?, 10, ?, ?, 'h264', 0, 0, 'd', ?)",
+                (seq, end_ns, f"cam/{seq}.mp4", state),
+            )
+        old.execute("INSERT INTO gap (camera, from_ns, to_ns, reason) VALUES ('cam', 5, 10, 'starting')")
         old.commit()
     prepare(path)
     with Index(path).reading() as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
-        assert [each.seq for each in rows.open_segments(connection, "vol")] == [1]
+        assert [(each.seq, each.digest) for each in rows.open_segments(connection, "vol")] == [(1, "d")]
+        assert rows.gaps_between(connection, "cam", "main", 0, 20, 9) == [Gap(5, 10, "starting")]
         plan = str([tuple(each) for each in connection.execute(
             "EXPLAIN QUERY PLAN SELECT * FROM segment WHERE volume = 'vol' AND state = 'open'")])  # fmt: skip
         assert "segment_open" in plan
@@ -143,8 +166,8 @@ def test_directories_by_the_index_alone(index: Index) -> None:
     with index.reading() as connection:
         assert list(rows.directories_of(connection, "vol")) == ["a", "b/c", "c"]
         assert len(rows.segments_in(connection, "vol", "c")) == 3
-        assert rows.next_of(connection, "c", 1) == (2, 2, None)
-        assert rows.next_of(connection, "c", 2) is None
+        assert rows.next_of(connection, "c", "main", 1) == (2, 2, None)
+        assert rows.next_of(connection, "c", "main", 2) is None
 
 
 def test_garbage_is_no_index(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from agent.clock import SystemClock
 from agent.footage import rows
 from agent.footage.comparison import Comparison
-from agent.footage.files import VOLUME_FILE, Volume, VolumeRefused, camera_uuid, create_volume, segment_path
+from agent.footage.files import VOLUME_FILE, Volume, VolumeRefused, create_volume
 from agent.footage.index import Index, prepare
+from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.recovery import Found, recover, settle_directory
 from agent.footage.segment import Segment, create_file
 from agent.footage.timeline import NS, Sane
@@ -45,7 +46,7 @@ class Disk:
             segment.finish()
         return str(path)
 
-    def settle(self, directory: str, last_seq: dict[str, int] | None = None) -> Found:
+    def settle(self, directory: str, last_seq: dict[tuple[str, str], int] | None = None) -> Found:
         found = Found()
         settle_directory(self.volume, self.index, directory, found, lambda: None, last_seq)
         return found
@@ -56,7 +57,7 @@ class Disk:
             return dict(tuple(row) for row in connection.execute("SELECT seq, state FROM segment"))
 
     def compare(self, last_seq: int) -> Found:
-        comparison = Comparison(self.volume, self.index, {CAMERA: last_seq}, False, SystemClock())
+        comparison = Comparison(self.volume, self.index, {(CAMERA, "main"): last_seq}, False, SystemClock())
         comparison.start()
         until(lambda: comparison.over, 10, "the comparison is over")
         assert comparison.whole
@@ -81,13 +82,13 @@ def disk(tmp_path: Path, clip: Path) -> Iterator[Disk]:
 
 def test_a_start_looks_at_the_newest_hour_and_the_rest_is_compared_meanwhile(disk: Disk) -> None:
     paths = [disk.record(n + 1, T0 + n * HOUR) for n in range(4)]
-    found = recover(disk.volume, disk.index, {CAMERA: "cam1"}, T0 + 5 * HOUR, True, lambda: None)
+    found = recover(disk.volume, disk.index, True, lambda: None)
     assert found.recovered == [paths[-1]]
     with disk.index.reading() as connection:
-        seq, end_ns, _ = rows.last_of(connection, CAMERA)
-    assert seq == 4
-    assert end_ns is not None
-    assert abs(end_ns - (T0 + 3 * HOUR + 4 * NS)) < NS
+        last = rows.last_of(connection, CAMERA, "main")
+    assert last.seq == 4
+    assert last.end_ns is not None
+    assert abs(last.end_ns - (T0 + 3 * HOUR + 4 * NS)) < NS
     new = disk.record(5, T0 + 5 * HOUR)
     assert disk.compare(4).recovered == paths[2::-1], "the newest first"
     assert disk.states() == dict.fromkeys(range(1, 5), "recovered"), f"{new} is being written"
@@ -95,9 +96,9 @@ def test_a_start_looks_at_the_newest_hour_and_the_rest_is_compared_meanwhile(dis
 
 def test_what_was_recorded_since_is_not_looked_at(disk: Disk) -> None:
     directory = disk.record(7, T0).rpartition("/")[0]
-    assert disk.settle(directory, {CAMERA: 6}).recovered == []
+    assert disk.settle(directory, {(CAMERA, "main"): 6}).recovered == []
     assert disk.states() == {}
-    assert len(disk.settle(directory, {CAMERA: 7}).recovered) == 1
+    assert len(disk.settle(directory, {(CAMERA, "main"): 7}).recovered) == 1
 
 
 def test_an_hour_that_was_deleted_is_lost(disk: Disk) -> None:

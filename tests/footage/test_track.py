@@ -14,14 +14,16 @@ from agent.camera_address import Address
 from agent.clock import stamp
 from agent.footage import rows
 from agent.footage.camera import Overflowed, Trouble
-from agent.footage.files import camera_uuid, create_volume
+from agent.footage.files import create_volume
 from agent.footage.index import Index, prepare
+from agent.footage.naming import camera_uuid
 from agent.footage.reel import CameraPlan, Store
 from agent.footage.rows import SegmentRow
 from agent.footage.segment import create_file
 from agent.footage.sync import SyncThread
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
 from agent.footage.track import Track
+from agent.footage.volumes import Volumes
 from tests.fakes.camera import make_clip
 from tests.fakes.clock import MovedClock
 from tests.fakes.played import PlayedCamera
@@ -43,12 +45,15 @@ class Rig:
         self.index.start()
         self.sync = sync or SyncThread(1.0, self.clock)
         self.sync.start()
-        self.store = Store(self.index, self.sync, self.clock, "boot", 10 * NS)
-        self.store.volume = create_volume(folder / "volume", "f1")
         self.path = folder / "volume"
+        create_volume(self.path, "f1")
+        self.volumes = Volumes([self.path], "f1", self.index, self.clock, lambda: self.sync, 1)
+        self.volumes.look(stamp(self.clock), False, lambda: None)
+        self.disk = self.volumes.disks[0]
+        self.store = Store(self.index, self.volumes, self.clock, "boot", 10 * NS)
         plan = CameraPlan("cam1", CAMERA, "one", Address("rtsp://127.0.0.1/none"))
         self.track = Track(plan, self.camera, self.store, 5 * NS)
-        self.index.submit(rows.put_gap(CAMERA, Gap(self.began_ns, None, "starting")))
+        self.index.submit(rows.put_gap(CAMERA, "main", Gap(self.began_ns, None, "starting")))
 
     def play(self, seconds: float) -> None:
         """The camera sends in real time, the track turns four times a second."""
@@ -85,7 +90,7 @@ class Rig:
         """What the index says of the time from the beginning to the end of the last row."""
         found = self.rows()
         with self.index.reading() as connection:
-            gaps = rows.gaps_between(connection, CAMERA, 0, 1 << 62, 1000)
+            gaps = rows.gaps_between(connection, CAMERA, "main", 0, 1 << 62, 1000)
         to_ns = max([self.clock.wall_ns(), *(row.end_ns or 0 for row in found)])
         return ledger((Span(row.start_ns, row.end_ns or 0) for row in found), gaps, self.began_ns, to_ns)
 
@@ -125,10 +130,10 @@ def test_segments_of_a_run_touch_and_agree_with_their_files(rig: Rig) -> None:
     assert [row.state for row in found] == ["closed"] * 4
     for before, after in itertools.pairwise(found):
         assert before.end_ns == after.start_ns
-        assert after.previous == before.sha256
+        assert after.previous == before.digest
     for row in found:
         data = (rig.path / row.path).read_bytes()
-        assert row.sha256 == hashlib.sha256(data).hexdigest()
+        assert row.digest == hashlib.sha256(data).hexdigest()
         assert row.bytes == len(data)
         assert row.frames == frames_of(rig.path / row.path)
     assert sum(row.frames for row in found) == 350
@@ -228,11 +233,11 @@ def test_a_full_disk_is_a_gap_and_over_when_there_is_room(rig: Rig) -> None:
     rig.camera.end()
     rig.camera.open()
     rig.play(5)  # the kernel says ENOSPC to every write
-    assert getattr(rig.store.refused, "errno", None) == errno.ENOSPC
+    assert getattr(rig.disk.refused, "errno", None) == errno.ENOSPC
     full["is"] = False
     rig.play(10)
     assert rig.track.state == "recording"
-    assert rig.store.refused is None
+    assert rig.disk.refused is None
     rig.finish()
     assert "disk_full" in rig.reasons()
     found = rig.rows()
@@ -253,7 +258,7 @@ def test_a_disk_that_fills_in_mid_file_keeps_what_plays(rig: Rig) -> None:
     found = rig.rows()
     assert found[0].state == "recovered"
     assert found[0].frames == frames_of(rig.path / row.path) > 20
-    assert found[0].sha256 == hashlib.sha256((rig.path / row.path).read_bytes()).hexdigest()
+    assert found[0].digest == hashlib.sha256((rig.path / row.path).read_bytes()).hexdigest()
     assert rig.reasons() == ["disk_full"]
 
 
@@ -307,13 +312,12 @@ def test_packets_that_had_to_be_dropped_are_a_gap(rig: Rig) -> None:
 
 
 def test_no_volume_no_recording(rig: Rig) -> None:
-    volume, rig.store.volume = rig.store.volume, None
-    rig.store.closed_for, rig.store.closed_detail = GapReason.VOLUME_MISSING, "not there"
+    rig.disk.open, rig.disk.closed_for, rig.disk.detail = False, GapReason.VOLUME_MISSING, "not there"
     rig.track.stopped_by_volume()
     rig.play(5)
     assert rig.track.state == "stopped"
     assert rig.rows() == []
-    rig.store.volume = volume
+    rig.disk.open = True
     rig.play(5)
     assert rig.track.state == "recording"
     rig.finish()
@@ -371,7 +375,7 @@ def test_a_gap_that_begins_after_the_clock_was_set_back_begins_now(rig: Rig) -> 
     rig.wait(6)
     with rig.index.reading() as connection:
         rig.index.submit().done.wait(5)
-        gaps = rows.gaps_between(connection, CAMERA, rig.clock.wall_ns() - NS, rig.clock.wall_ns(), 10)
+        gaps = rows.gaps_between(connection, CAMERA, "main", rig.clock.wall_ns() - NS, rig.clock.wall_ns(), 10)
     assert [gap.reason for gap in gaps] == ["camera_silent"]
     rig.finish()
 

@@ -23,7 +23,7 @@ zones:
   - {id: Z01, name: 一键报警, type: panic_24h, bridge: B1, input: 0}
 platforms:
   - {id: police, role: public_security, brokers: ["mqtts://police.example"]}
-footage: {volume: /}
+footage: {volumes: [/]}
 """
 
 TEN_MISTAKES = """\
@@ -79,7 +79,7 @@ def test_ten_mistakes_are_ten_messages_in_the_order_of_the_file() -> None:
         "f.yaml:11:11: cameras[0].main: 应为 rtsp://主机[:端口]/路径（'http://192.0.2.1/main'）",
         (
             "f.yaml:12:5: cameras[0].fps: 不认识的键，这里可用：id, name, room, main, sub, transport, username, "
-            "password_file, record, count_people, threshold"
+            "password_file, record, record_sub, count_people, threshold"
         ),
         "f.yaml:13:9: cameras[1].id: 与 cameras[0] 的 id 相同",
         (
@@ -125,7 +125,7 @@ def test_no_message_holds_a_password() -> None:
         ('"mqtts://police.example"', '^"mqtts://p:0"', "platforms[0].brokers[0]: 端口应为 1 到 65535 的整数（0）"),
         ("bridge: B1", "bridge: ^B2", "zones[0].bridge: 没有这个报警板（'B2'）；已有：B1"),
         ("input: 0", "input: 0, cameras: [C01, ^C7]", "zones[0].cameras[1]: 没有这个摄像机（'C7'）；已有：C01"),
-        ("volume: /", "volume: /, sync_every_s: ^.nan", "footage.sync_every_s: 应为 1 到 10 的数（'.nan'）"),
+        ("volumes: [/]", "volumes: [/], sync_every_s: ^.nan", "footage.sync_every_s: 应为 1 到 10 的数（'.nan'）"),
         (
             "input: 0}",
             "input: 0}\n  - {id: Z02, name: 门, type: perimeter, bridge: B1, input: ^0}",
@@ -180,9 +180,9 @@ def test_what_is_no_settings_file_at_all(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (RIGHT + "footage: {volume: /}\n", "f.yaml:16:1: footage: 重复的键（第 15 行已有）"),
-        (changed("{volume: /}", "&a {volume: /}"), "f.yaml:15:10: 不支持锚点与别名（& 与 *）"),
-        (changed("{volume: /}", "!x {volume: /}"), "f.yaml:15:10: 不支持标签（!）"),
+        (RIGHT + "footage: {volumes: [/]}\n", "f.yaml:16:1: footage: 重复的键（第 15 行已有）"),
+        (changed("{volumes: [/]}", "&a {volumes: [/]}"), "f.yaml:15:10: 不支持锚点与别名（& 与 *）"),
+        (changed("{volumes: [/]}", "!x {volumes: [/]}"), "f.yaml:15:10: 不支持标签（!）"),
         (RIGHT + "---\na: 1\n", "f.yaml:16:1: 只能有一份文档（多余的 ---）"),
         (changed("东北角", '"\\ud800"'), "f.yaml:6:11: 不允许的控制字符 U+D800"),
     ],
@@ -228,9 +228,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     file = tmp_path / "facility.yaml"
-    file.write_text(RIGHT.replace("volume: /", "volume: footage") + "paths: {data: data, runtime: run}\n")
+    file.write_text(RIGHT.replace("volumes: [/]", "volumes: [footage]") + "paths: {data: data, runtime: run}\n")
     settings = load(file)
-    assert settings.footage.volume == tmp_path / "footage"
+    assert settings.footage.volumes == (tmp_path / "footage",)
     assert settings.paths.data == tmp_path / "data"
     assert settings.paths.runtime == tmp_path / "run"
 
@@ -280,7 +280,7 @@ def test_a_password_needs_a_user_and_a_certificate_its_key(tmp_path: Path) -> No
         ("    room: R01\n", "", "cameras[0]", "nobody is counted"),
         ("mqtts:", "mqtt:", "platforms[0].brokers[0]", "not encrypted"),
         ("192.0.2.1/main", "192.0.2.1/main?password=x", "cameras[0].main", "a password stands in the address"),
-        ("{volume: /}", "{volume: /none}", "footage.volume", "no such folder"),
+        ("{volumes: [/]}", "{volumes: [/none]}", "footage.volumes[0]", "no such folder"),
         ("/dev/null", "/dev/none", "bridges[0].port", "no such port"),
         (", location: {longitude: 116.5, latitude: 35.4}", "", "facility", "alerts carry no place"),
     ],

@@ -14,7 +14,7 @@ from tests.vision.rig import MEDIA, Desk, RtspServer, VisionProcess, frames, fre
 SETTINGS = """
 facility: {{id: test-facility, name: 测试}}
 paths: {{data: {folder}, runtime: {folder}, models: {models}}}
-footage: {{volume: {folder}/footage}}
+footage: {{volumes: ["{folder}/footage"]}}
 rooms:
   - {{id: busy, name: 忙, group: toddler, capacity: 3}}
   - {{id: calm, name: 静, group: infant}}

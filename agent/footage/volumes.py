@@ -1,0 +1,191 @@
+"""The volumes that footage is recorded to: which are there, which can be written to, and where a new file goes.
+
+Used by the recording thread alone; `rooms` and what is said of a volume may be read by any.
+
+Invariants
+1. Nothing is written to a volume before it said whose it is and its open files were recovered.
+2. One volume's trouble leaves the others alone: its files end with a gap, and their cameras go on elsewhere.
+3. A volume that was away is looked at as though it were new.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.clock import Clock
+from agent.facts import Stamp
+from agent.footage.comparison import Comparison
+from agent.footage.files import Room, Volume, VolumeRefused, check_volume, room_on
+from agent.footage.index import Index
+from agent.footage.recovery import Found, recover
+from agent.footage.spread import Seen, choose
+from agent.footage.sync import SyncThread
+from agent.footage.timeline import NS, GapReason
+
+log = logging.getLogger(__name__)
+
+CHECK_NS: Final = 2 * NS
+RECOVERY_RETRY_NS: Final = 10 * NS
+
+REFUSED_NS: Final = 5 * NS
+"""A disk that refused a byte is tried again after this long."""
+
+RESERVE_BYTES: Final = 64 * 1024 * 1024
+"""Recording stops while a volume has less than this: files can still be closed, and the disk's own book-keeping has
+room. Retention keeps much more free (retention.py); this is the last ditch."""
+
+
+class Disk:
+    """One configured volume. `mounted` is what was last recovered there; `open` says whether it is recorded to, and
+    if not, `closed_for` and `detail` say why."""
+
+    def __init__(self, path: Path, sync: SyncThread) -> None:
+        self.path = path
+        self.sync = sync
+        self.mounted: Volume | None = None
+        self.open = False
+        self.closed_for: GapReason = GapReason.STARTING
+        self.detail = "not checked yet"
+        self.room = Room(0, 0, False)
+        self.refused: OSError | None = None
+        """The last error of the disk, until it takes bytes again."""
+        self.retry_mono_ns = 0
+        self.comparison: Comparison | None = None
+        self.next_check_ns = 0
+
+    def refuses(self, error: OSError, mono_ns: int) -> None:
+        """The disk refused a byte, or a sync."""
+        self.refused = error
+        self.retry_mono_ns = mono_ns + REFUSED_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look at the volumes changed: those just recovered, with what was found there."""
+
+    recovered: tuple[tuple[Disk, Found], ...]
+
+
+class Volumes:
+    """All volumes of this agent."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        agent_id: str,
+        index: Index,
+        clock: Clock,
+        make_sync: Callable[[], SyncThread],
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
+        self.disks = [Disk(path, make_sync()) for path in paths]
+        self._agent_id = agent_id
+        self._index = index
+        self._clock = clock
+        self._reserve_bytes = reserve_bytes
+
+    def start(self) -> None:
+        """Begin to sync."""
+        for disk in self.disks:
+            disk.sync.start()
+
+    def ask_to_stop(self) -> None:
+        """Compare no more. Never waits."""
+        for disk in self.disks:
+            if disk.comparison is not None:
+                disk.comparison.ask_to_stop()
+
+    def stop(self, timeout_s: float) -> None:
+        """Close what is finished. Raises RuntimeError when a disk holds that up longer."""
+        for disk in self.disks:
+            if disk.comparison is not None and not disk.comparison.join(timeout_s):
+                raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
+            disk.sync.stop(timeout_s)
+
+    def choose(self, current: Disk | None) -> Disk | None:
+        """Where a new file of a reel goes that was last recorded to `current`; None when nothing can be written."""
+        now = self._clock.mono_ns()
+        ready = [disk for disk in self.disks if disk.open and now >= disk.retry_mono_ns]
+        seen = [Seen(str(disk.path), disk.room.free_bytes, disk.room.total_bytes) for disk in ready]
+        found = choose(seen, str(current.path) if current is not None else None)
+        return next((disk for disk in ready if str(disk.path) == found), None)
+
+    @property
+    def any_open(self) -> bool:
+        """Whether anything may be recorded at all."""
+        return any(disk.open for disk in self.disks)
+
+    def why_closed(self) -> tuple[GapReason, str]:
+        """Why nothing is recorded while no volume is open: the first one's reason."""
+        return self.disks[0].closed_for, self.disks[0].detail
+
+    def look(self, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Looked:
+        """Look at every volume whose turn it is; what is new there is recovered before it is recorded to."""
+        recovered: list[tuple[Disk, Found]] = []
+        for disk in self.disks:
+            if now.mono_ns >= disk.next_check_ns:
+                disk.next_check_ns = now.mono_ns + CHECK_NS
+                found = self._check(disk, now, rebuilt, progress)
+                if found is not None:
+                    recovered.append((disk, found))
+        return Looked(tuple(recovered))
+
+    def compare(self, disk: Disk, last_seq: Mapping[tuple[str, str], int], rebuilt: bool) -> None:
+        """Go through the rest of a volume that was just recovered, while it is recorded to."""
+        assert disk.mounted is not None
+        disk.comparison = Comparison(disk.mounted, self._index, last_seq, rebuilt, self._clock)
+        disk.comparison.start()
+
+    def _check(self, disk: Disk, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Found | None:
+        found: Found | None = None
+        try:
+            volume = check_volume(disk.path, self._agent_id)
+            twin = self._twin(disk, volume)
+            if twin is not None:
+                raise VolumeRefused("twice", f"the same volume as {twin.path}: a copy, or mounted twice")
+            disk.room = room_on(disk.path)
+            if disk.room.read_only:
+                self._close(disk, GapReason.DISK_FAILED, "mounted read-only")
+                return None
+            if volume != disk.mounted:
+                if disk.comparison is not None:
+                    disk.comparison.ask_to_stop()
+                found = self._recover(volume, rebuilt, progress)
+                disk.mounted = volume
+        except VolumeRefused as error:
+            self._close(disk, GapReason.VOLUME_MISSING, error.detail)
+            return None
+        except OSError as error:
+            self._close(disk, GapReason.DISK_FAILED, error.strerror or str(error))
+            disk.next_check_ns = now.mono_ns + RECOVERY_RETRY_NS
+            return None
+        enough = self._reserve_bytes if disk.open else 2 * self._reserve_bytes
+        if disk.room.free_bytes < enough:
+            self._close(disk, GapReason.DISK_FULL, f"{disk.room.free_bytes} bytes free")
+        elif not disk.open:
+            disk.open, disk.detail = True, ""
+            log.info("recording to %s", disk.path)
+        return found
+
+    def _twin(self, disk: Disk, volume: Volume) -> Disk | None:
+        before = self.disks[: self.disks.index(disk)]
+        return next((each for each in before if each.mounted is not None and each.mounted.uuid == volume.uuid), None)
+
+    def _recover(self, volume: Volume, rebuilt: bool, progress: Callable[[], None]) -> Found:
+        try:
+            return recover(volume, self._index, rebuilt, progress)
+        except sqlite3.Error as error:
+            log.error("nothing is recovered: the footage index cannot be read: %s", error)  # noqa: TRY400
+            return Found(rebuilt)
+
+    def _close(self, disk: Disk, reason: GapReason, detail: str) -> None:
+        if disk.open or disk.detail != detail:
+            log.error("nothing can be recorded to %s: %s", disk.path, detail)
+        disk.open, disk.closed_for, disk.detail = False, reason, detail
+        if reason is not GapReason.DISK_FULL:
+            disk.mounted = None  # what comes back is looked at as though it were new
+            if disk.comparison is not None:
+                disk.comparison.ask_to_stop()
