@@ -11,6 +11,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         needs = [name for mark in item.iter_markers("needs_debian") for name in mark.args]
         missing = [name for name in needs if shutil.which(name) is None and shutil.which(f"/usr/sbin/{name}") is None]
+        if item.get_closest_marker("needs_root") is not None and os.geteuid() != 0:
+            missing.append("root")
         if missing and not os.environ.get("CI"):
             left_out.append((item, missing))
         else:

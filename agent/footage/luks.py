@@ -36,10 +36,15 @@ SMALLEST_BYTES: Final = 1 << 30
 """Less is no disk for footage, but a slip of the hand: 1 GB is half an hour of one camera."""
 
 ARGON_KIB: Final = 64 * 1024
-"""cryptsetup's own default is up to 1 GiB, which a small board does not have when it starts."""
+ARGON_PASSES: Final = 10
+"""RFC 9106 recommends 64 MiB, 3 passes and 4 lanes where memory is short; cryptsetup's own measure takes up to 1 GiB,
+which a small board does not have when it starts. Ten passes are two seconds of such a board."""
 
 _RANDOM_KEY: Final = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
-_TYPED_KEY: Final = ("--pbkdf", "argon2id", "--pbkdf-memory", str(ARGON_KIB), "--pbkdf-parallel", "1")
+_TYPED_KEY: Final = (
+    "--pbkdf", "argon2id", "--pbkdf-memory", str(ARGON_KIB), "--pbkdf-parallel", "4",
+    "--pbkdf-force-iterations", str(ARGON_PASSES),
+)  # fmt: skip
 
 _BYTES_PER_INODE: Final = 262_144
 """A segment of 10 s of a sub stream is as small as this; ext4's default of 16 KiB wastes 1.5 % of the disk."""
