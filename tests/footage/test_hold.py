@@ -1,0 +1,132 @@
+"""Holds: what they protect, what an incident asks for, and what the journal gives back."""
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from agent.footage.due import DAY_NS
+from agent.footage.hold import (
+    AFTER_NS,
+    BEFORE_NS,
+    NS,
+    Hold,
+    Protection,
+    cameras_of,
+    hold_of,
+    incident_holds,
+    released,
+    replay,
+    wanted_change,
+)
+
+T = 1_795_000_000 * NS
+TERM = 180 * DAY_NS
+
+
+def hold(from_ns: int, to_ns: int | None, camera: str | None = "a", **rest: int | None) -> Hold:
+    return Hold("h", camera, from_ns, to_ns, "ann", "why", None, T, rest.get("until_ns"), rest.get("released_ns"))
+
+
+SPANS = st.tuples(st.integers(0, 60), st.one_of(st.none(), st.integers(1, 30))).map(
+    lambda pair: (pair[0], None if pair[1] is None else pair[0] + pair[1])
+)
+HOLDS = st.lists(
+    st.builds(
+        lambda span, camera, until, gone: hold(span[0], span[1], camera, until_ns=until, released_ns=gone),
+        SPANS,
+        st.sampled_from(["a", "b", None]),
+        st.one_of(st.none(), st.integers(0, 100)),
+        st.sampled_from([None, None, None, 5]),
+    ),
+    max_size=8,
+)
+
+
+@given(HOLDS, st.sampled_from(["a", "b", "c"]), st.integers(0, 90), st.integers(0, 10), st.integers(0, 100))
+def test_what_is_protected_is_what_an_active_hold_overlaps(
+    holds: list[Hold], camera: str, from_ns: int, length: int, now_ns: int
+) -> None:
+    plain = any(
+        each.released_ns is None
+        and (each.until_ns is None or each.until_ns > now_ns)
+        and each.camera in (None, camera)
+        and any((each.to_ns is None or at < each.to_ns) and at >= each.from_ns
+                for at in range(from_ns, from_ns + max(length, 1)))
+        for each in holds
+    )  # fmt: skip
+    protection = Protection(holds, now_ns)
+    assert (protection.of(camera, from_ns, from_ns + length) is not None) == plain
+    assert any(each.active(now_ns) and each.covers(camera, from_ns, from_ns + length) for each in holds) == plain
+
+
+def test_an_open_hold_protects_all_that_follows() -> None:
+    assert Protection([hold(T, None)], T).of("a", T + 10**6 * NS, T + 10**6 * NS + 1)
+
+
+def press(**changed: object) -> dict[str, object]:
+    return {
+        "id": "i1", "kind": "panic", "subject": "zone/Z01", "name": "一键报警", "room": "R01", "state": "triggered",
+        "triggered_ns": T, "last_ns": T, "restored_ns": None, "reset_ns": None, **changed,
+    }  # fmt: skip
+
+
+def test_an_open_incident_holds_from_30_s_before_it_on_and_a_closed_one_to_60_s_after_its_reset() -> None:
+    (first,) = incident_holds(press(), ["a"], T, TERM)
+    assert (first.camera, first.from_ns, first.to_ns, first.until_ns) == ("a", T - BEFORE_NS, None, None)
+    assert BEFORE_NS == 30 * NS
+    (after,) = incident_holds(press(state="reset", restored_ns=T + 5 * NS, reset_ns=T + 9 * NS), ["a"], T, TERM)
+    assert after.id == first.id
+    assert (after.to_ns, after.until_ns) == (T + 9 * NS + AFTER_NS, T + 9 * NS + AFTER_NS + TERM)
+    assert AFTER_NS == 60 * NS
+
+
+def test_one_that_closes_itself_ends_with_its_restore() -> None:
+    (found,) = incident_holds(press(state="closed", restored_ns=T + 5 * NS), None, T, TERM)
+    assert (found.camera, found.to_ns) == (None, T + 5 * NS + AFTER_NS)
+
+
+def test_what_is_no_alarm_or_cannot_be_read_holds_nothing() -> None:
+    for wrong in ({"kind": "fault"}, {"kind": "camera_silent"}, {"triggered_ns": None}, {"id": 5}, {"triggered_ns": 0}):
+        assert incident_holds(press(**wrong), ["a"], T, TERM) == []
+
+
+def test_the_cameras_are_those_of_the_zone_else_of_the_room_else_all() -> None:
+    zones, rooms = {"Z01": ["a"], "Z02": []}, {"R01": ["b", "c"]}
+    assert cameras_of("zone/Z01", "R01", zones, rooms) == ["a"]
+    assert cameras_of("zone/Z02", "R01", zones, rooms) == ["b", "c"]
+    assert cameras_of("zone/Z09", None, zones, rooms) is None
+
+
+def test_told_again_nothing_changes_and_the_end_is_written_once() -> None:
+    (first,) = incident_holds(press(), ["a"], T, TERM)
+    (again,) = incident_holds(press(count=2), ["a"], T + NS, TERM)
+    assert wanted_change(None, first) == first
+    assert wanted_change(first, again) is None
+    (ended,) = incident_holds(press(state="reset", reset_ns=T + 9 * NS), ["a"], T + 9 * NS, TERM)
+    closed = wanted_change(first, ended)
+    assert closed is not None
+    assert (closed.to_ns, closed.made_ns) == (ended.to_ns, first.made_ns)
+    assert wanted_change(closed, ended) is None
+    assert wanted_change(closed, again) is None, "an old answer opens nothing again"
+
+
+def test_what_a_person_released_is_not_made_again() -> None:
+    (first,) = incident_holds(press(state="reset", reset_ns=T + 9 * NS), ["a"], T, TERM)
+    gone = released(first, {"released_ns": T + NS, "released_by": "ann", "why": "done"})
+    assert wanted_change(gone, first) is None
+    assert not gone.active(T)
+
+
+def test_the_journal_gives_every_hold_back() -> None:
+    (first,) = incident_holds(press(), ["a"], T, TERM)
+    (ended,) = incident_holds(press(state="reset", reset_ns=T + 9 * NS), ["a"], T, TERM)
+    mine = Hold("m", None, T, T + 5, "ann", "complaint", None, T, None)
+    rows = [
+        ("hold", first.values()), ("checkpoint", {"id": "m"}), ("hold", mine.values()), ("hold", ended.values()),
+        ("hold", {"id": 7}), ("release", {"id": "m", "released_ns": T + 9, "released_by": "bea", "why": "over"}),
+        ("release", {"id": "unknown"}),
+    ]  # fmt: skip
+    found = replay(rows)
+    assert found[first.id] == ended
+    assert (found["m"].released_ns, found["m"].released_by) == (T + 9, "bea")
+    assert set(found) == {first.id, "m"}
+    assert hold_of(mine.values()) == mine
