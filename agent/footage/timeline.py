@@ -5,7 +5,8 @@ not its end, so two spans that share a border leave no instant undecided and non
 
 Invariants
 1. In a run decoding times rise strictly, and wall time rises with them.
-2. Inside a run wall time follows the camera's clock and is drawn towards arrival by at most `SLEW_PPM`.
+2. Inside a run wall time follows the camera's clock and is drawn towards arrival by at most `SLEW_PPM`; a camera's
+   clock that jumps is followed from its new time on, and moves no packet.
 3. For every instant of a range `ledger` answers footage or gap, never both, never neither.
 """
 
@@ -32,6 +33,9 @@ FAR_OFF_NS: Final = 2 * NS
 FAR_OFF_FOR_NS: Final = 10 * NS
 """A stalled network that catches up is over sooner than this."""
 
+EARLY_NS: Final = NS // 2
+"""A packet may come late, never early: one that claims to be this much later than it came has a wrong time."""
+
 CLOCK_STEP_NS: Final = 1 * NS
 """A wall clock that moved this much against the monotonic clock was set (ARCHITECTURE, "Time")."""
 
@@ -41,6 +45,11 @@ class GapReason(StrEnum):
 
     STARTING = "starting"
     STOPPED = "stopped"
+    RESTART = "restart"
+    CONFIGURATION = "configuration"
+    DEGRADED = "degraded"
+    EXPIRED = "expired"
+    OVERWRITTEN = "overwritten"
     CAMERA_SILENT = "camera_silent"
     CAMERA_REFUSED = "camera_refused"
     CAMERA_NOT_VIDEO = "camera_not_video"
@@ -163,11 +172,41 @@ class RunTime:
     last_dts: int
     last_ns: int
     off_since_ns: int | None = None
+    shift: int = 0
+    """Ticks to be added to what the camera says: its clock jumped by so many, and no time passed."""
 
     @property
     def far_off(self) -> bool:
         """True when packet time has been far from arrival time for too long."""
         return self.off_since_ns is not None and self.last_ns - self.off_since_ns >= FAR_OFF_FOR_NS
+
+
+def follow(run: RunTime, raw: Raw, nominal: int, arrival_ns: int) -> tuple[Sane, RunTime] | None:
+    """Times for the packet after the last one of the run: bumped, synthesised, or freed of a jump of the camera's
+    clock, which the run that comes with them knows from then on. None when packets are missing before this one, for
+    longer than a late frame: it begins a new run.
+
+    Arrival tells the two apart. Packets that are missing leave a hole in both times; a clock that jumps leaves none
+    in arrival, and a packet that claims to be from the future shows a clock that jumped forward.
+    """
+    last = run.last_dts
+    if raw.dts is None:
+        dts = last + nominal
+        return Sane(dts if raw.pts is None else max(raw.pts + run.shift, dts), dts), run
+    dts = raw.dts + run.shift
+    step = dts - last
+    if step > 4 * nominal or step < -run.base.ticks(BACK_S):
+        plain = run.anchor_ns + run.slew_ns + run.base.ns(dts - run.anchor_dts)
+        if step < 0 or plain - arrival_ns > EARLY_NS:
+            passed = arrival_ns - run.last_ns
+            if passed > FORWARD_S * NS:
+                return None
+            dts = last + max(nominal, run.base.ticks(passed / NS) if passed > 2 * run.base.ns(nominal) else 0)
+            run = replace(run, shift=dts - raw.dts)
+        elif step > max(run.base.ticks(FORWARD_S), 4 * nominal):
+            return None
+    dts = max(dts, last + 1)
+    return Sane(dts if raw.pts is None else max(raw.pts + run.shift, dts), dts), run
 
 
 def begin_run(base: TimeBase, arrivals: Sequence[tuple[int, int]], not_before_ns: int | None = None) -> RunTime:
@@ -194,7 +233,7 @@ def advance(run: RunTime, dts: int, arrival_ns: int) -> RunTime:
     slew = max(-most, min(most, error))
     wall = plain + slew
     off_since = None if abs(error) < FAR_OFF_NS else run.last_ns if run.off_since_ns is None else run.off_since_ns
-    return RunTime(run.base, run.anchor_dts, run.anchor_ns, run.slew_ns + slew, dts, wall, off_since)
+    return RunTime(run.base, run.anchor_dts, run.anchor_ns, run.slew_ns + slew, dts, wall, off_since, run.shift)
 
 
 def first_length_ns(camera_uuid: str, segment_ns: int) -> int:
