@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from agent.camera_words import Why, detail
+
 
 class NoPassword(Exception):
-    """The password file cannot be read. The text names the file, for people."""
+    """The password file cannot be read. The text is a detail of `camera_words` that names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,17 @@ class Address:
         try:
             return self.password_file.read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise NoPassword(f"the password file {self.password_file} cannot be read: {error.strerror}") from error
+            raise NoPassword(detail(Why.NO_PASSWORD_FILE, f"{self.password_file}: {error.strerror}")) from error
         except ValueError:
             # From nothing: the error's text holds bytes of the password.
-            raise NoPassword(f"the password file {self.password_file} is no UTF-8 text") from None
+            raise NoPassword(detail(Why.PASSWORD_NOT_TEXT, self.password_file)) from None
+
+    def password_stamp(self) -> str:
+        """Another one whenever the password file was written, moved or replaced; nothing of what is in it."""
+        if self.password_file is None:
+            return ""
+        try:
+            seen = self.password_file.stat()
+        except OSError:
+            return "none"
+        return f"{seen.st_mtime_ns}-{seen.st_ino}-{seen.st_size}"

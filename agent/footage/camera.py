@@ -1,12 +1,13 @@
 """One camera's connection: a thread that reads packets and hands them on, and never stops trying.
 
-libav may hang in a name look-up, a handshake or a read; so the thread that reads writes nothing, holds nothing
-that others wait for, and is left behind when it does not come back.
+The thread that reads writes nothing and holds nothing that others wait for: it may hang in libav (agent/reader.py).
 
 Invariants
 1. What was read waits in one bounded queue; what does not fit is dropped, and the queue says so.
-2. A connection's stream is used as a template only while `with_stream` holds it open.
+2. A connection's streams are used as templates only while `with_streams` holds them open.
 3. User and password are in no log line and no error text.
+4. Sound never costs pictures: what it spoils is tried again without it, and a camera that sends nothing but sound
+   is silent.
 """
 
 import logging
@@ -19,14 +20,20 @@ from fractions import Fraction
 from typing import Any, Final, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
+from agent.camera_open import open_stream, why
+from agent.camera_words import Why, detail
 from agent.clock import Clock
 from agent.footage.parameter_sets import parameter_sets
+from agent.footage.sound import Sound, SoundFormat, sound_of
+from agent.logins import Logins
+from agent.reader import Reader, Turn
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +42,20 @@ MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 
 MAX_WAITING_ITEMS: Final = 4096
 
-OPEN_TIMEOUT_S: Final = 6.0
-"""A camera that needs longer to show a stream is told as silent, which must happen within 10 s."""
-
 BACKOFF_S: Final = (0.5, 1.0, 2.0)
 """Waits between attempts; the last one for ever."""
 
-REFUSED_BACKOFF_S: Final = 8.0
-"""Between attempts with a password that was refused: cameras lock a user out after five within minutes, and
-an attempt must still fall within the 10 s in which a repaired one is to be noticed."""
+LOOK_EVERY_S: Final = 1.0
+"""After a password was refused, whether the next attempt is due, or the password file another."""
 
-HUNG_S: Final = 30.0
-"""A reader that does nothing for this long, past every timeout it has, hangs in libav: begin another."""
+ANALYSE_SOUND_US: Final = 1_000_000
+"""With sound libav waits for its first packet, by itself for 5 s: a silent microphone must not cost the pictures."""
 
-MAX_HUNG: Final = 3
+NO_SOUND_FOR_NS: Final = 3600 * 10**9
+"""A camera that shows pictures only when it is not asked for sound is not asked for so long."""
+
+MAX_BAD_SOUND: Final = 50
+"""So many packets of sound that cannot be used, and it is left out until the next connection."""
 
 GATHER_S: Final = 0.08
 """Once everything that came was read, the reader lets this much gather in the socket before it reads again: one
@@ -81,6 +88,7 @@ class Opened:
     """A connection shows video; told again, with the same number, when its picture is from now on another one.
 
     `parameter_sets` are those of the new picture, empty as long as the connection's stream tells them itself.
+    `sound` is there when sound that can be recorded may come with it.
     """
 
     connection: int
@@ -90,11 +98,20 @@ class Opened:
     time_base: Fraction
     nominal_ticks: int
     parameter_sets: bytes = b""
+    sound: SoundFormat | None = None
 
 
 @dataclass(slots=True)
 class Arrived:
-    """One packet and when it was read, on the monotonic clock."""
+    """One packet of video and when it was read, on the monotonic clock."""
+
+    packet: "Packet[Any]"
+    mono_ns: int
+
+
+@dataclass(slots=True)
+class Heard:
+    """One packet of sound as a file takes it, times in the unit of `Opened.sound`, and when it was read."""
 
     packet: "Packet[Any]"
     mono_ns: int
@@ -102,7 +119,8 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A connection, or an attempt at one, is over. `detail` is for people; `asked` says whether the camera was."""
+    """A connection, or an attempt at one, is over. `detail` is one of `camera_words`; `asked` says whether the camera
+    was asked."""
 
     trouble: Trouble
     detail: str
@@ -115,52 +133,64 @@ class Overflowed:
     """Packets were dropped here, because nobody took what was read."""
 
 
-Item = Opened | Arrived | Ended | Overflowed
+Item = Opened | Arrived | Heard | Ended | Overflowed
 
 
 class Camera:
-    """The packets of one camera's main stream, from connection after connection."""
+    """The packets of one stream of one camera, from connection after connection."""
 
-    def __init__(self, name: str, address: Address, clock: Clock, read_timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        clock: Clock,
+        read_timeout_s: float,
+        sound: bool = False,
+        logins: Logins | None = None,
+    ) -> None:
+        """`sound`: it is recorded, too. `logins` are shared with whatever else asks the same camera."""
         self.name = name
-        self._address = address
+        self.address = address
+        self.wants_sound = sound
+        self.read_timeout_s = read_timeout_s
         self._clock = clock
-        self._read_timeout_s = read_timeout_s
+        self._login = (logins or Logins(None, clock)).login(address)
         self._guard = threading.Lock()
         self._items: deque[Item] = deque()
         self._waiting_bytes = 0
         self._overflowing = False
-        self._stop = threading.Event()
-        self._reader: _Reader | None = None
-        self._hung: list[_Reader] = []
+        self._reading: _Reading | None = None
         self._connections = 0
+        self._reader = Reader(f"camera-{name}", self._work, clock)
+        self._overdue: tuple[int, float] | None = None
+        self.no_sound_until_ns = 0
+        """Sound is left out of connections that begin before (monotonic)."""
+        self.told_sound = ""
+        """The last that was logged of sound that is not recorded."""
 
     def start(self) -> None:
         """Begin to read."""
-        self._reader = _Reader(self, self._address, self._clock, self._read_timeout_s, self._stop)
         self._reader.start()
 
     def ask_to_stop(self) -> None:
         """Read no more. Never waits."""
-        self._stop.set()
+        self._reader.ask_to_stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the reader; False when it hangs in libav and is left behind (it holds no file)."""
-        return self._reader is None or self._reader.join(timeout_s)
+        return self._reader.join(timeout_s)
 
     def replace_hung(self) -> bool:
         """Begin another reader when the present one hangs; True when that was done. Called now and then."""
-        reader = self._reader
-        if reader is None or self._stop.is_set() or not reader.hangs(self._clock.mono_ns()):
-            return False
-        self._hung = [each for each in self._hung if each.alive()]
-        if len(self._hung) >= MAX_HUNG:
-            return False
-        reader.leave()
-        self._hung.append(reader)
-        log.warning("camera %s: the reader hangs in libav and is replaced", self.name)
-        self.start()
-        return True
+        return self._reader.replace_hung()
+
+    def connect_anew(self, connection: int, waited_s: float) -> None:
+        """End this connection, which gave no key frame for so long: another one begins with a key frame."""
+        self._overdue = (connection, waited_s)
+
+    def overdue(self, connection: int) -> float | None:
+        """For how long this connection gave no key frame, when it is to be ended for that; used by the reader."""
+        return self._overdue[1] if self._overdue is not None and self._overdue[0] == connection else None
 
     def take(self) -> list[Item]:
         """Everything read since the last call."""
@@ -172,14 +202,19 @@ class Camera:
 
     def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
         """`use` of the stream of this connection while it is certain to exist, or None when it is over."""
-        reader = self._reader
-        return None if reader is None else reader.with_stream(connection, use)
+        return self.with_streams(connection, lambda video, _: use(video))
 
-    def put(self, item: Item, from_reader: "_Reader") -> None:
+    def with_streams(self, connection: int, use: Callable[[VideoStream, AudioStream | None], T]) -> T | None:
+        """`use` of the streams of this connection while they are certain to exist, or None when it is over. The sound
+        is there when `Opened` told of it."""
+        reading = self._reading
+        return None if reading is None else reading.with_streams(connection, use)
+
+    def put(self, item: Item, turn: Turn) -> None:
         """Take an item from a reader; used by the reader alone."""
-        size = item.packet.size if isinstance(item, Arrived) else 0
+        size = item.packet.size if isinstance(item, Arrived | Heard) else 0
         with self._guard:
-            if from_reader is not self._reader:
+            if not self._reader.is_current(turn):
                 return
             if size and (self._waiting_bytes + size > MAX_WAITING_BYTES or len(self._items) > MAX_WAITING_ITEMS):
                 if not self._overflowing:
@@ -197,129 +232,176 @@ class Camera:
             self._connections += 1
             return self._connections
 
-
-class _Reader:
-    """One thread of one camera. A reader that hangs is left behind, with its thread."""
-
-    def __init__(
-        self, camera: Camera, address: Address, clock: Clock, read_timeout_s: float, stop: threading.Event
-    ) -> None:
-        self._camera = camera
-        self._address = address
-        self._clock = clock
-        self._read_timeout_s = read_timeout_s
-        self._stop = stop
-        self._left = False
-        self._sets = b""
-        self._turned_ns = clock.mono_ns()
-        self._guard = threading.Lock()
-        self._stream: tuple[int, VideoStream] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"camera-{camera.name}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self, timeout_s: float) -> bool:
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def leave(self) -> None:
-        self._left = True
-
-    def hangs(self, now_ns: int) -> bool:
-        return now_ns - self._turned_ns > HUNG_S * 1e9
-
-    def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
+    def _work(self, turn: Turn) -> None:
+        reading = _Reading(self, turn, self._clock)
         with self._guard:
-            if self._stream is None or self._stream[0] != connection:
-                return None
-            return use(self._stream[1])
-
-    def _over(self) -> bool:
-        return self._left or self._stop.is_set()
-
-    def _run(self) -> None:
+            if not self._reader.is_current(turn):
+                return
+            self._reading = reading
         attempt = 0
-        while not self._over():
+        while not turn.over():
+            turn.turned()
+            if not self._login.may_try():
+                turn.wait(LOOK_EVERY_S)
+                continue
             try:
-                ended = self._connect_and_read()
+                ended = reading.connect_and_read(self._login.accepted)
             except Exception as error:
-                log.exception("camera %s: the reader failed", self._camera.name)
-                ended = Ended(Trouble.SILENT, type(error).__name__, False)
-            if self._over():
+                log.exception("camera %s: the reader failed", self.name)
+                ended = Ended(Trouble.SILENT, detail(Why.ERROR, type(error).__name__), False)
+            if turn.over():
                 return  # that it ends now is not the camera's doing
-            self._camera.put(ended, self)
+            if ended.trouble is Trouble.REFUSED and ended.asked:
+                self._login.refused()
+            self.put(ended, turn)
             attempt = 0 if ended.was_open else attempt + 1
-            wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-            self._turned_ns = self._clock.mono_ns()
-            refused = ended.trouble is Trouble.REFUSED and ended.asked
-            self._clock.wait(self._stop, REFUSED_BACKOFF_S if refused else wait_s)
+            turn.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
 
-    def _connect_and_read(self) -> Ended:
-        began_ns = self._turned_ns = self._clock.mono_ns()
+
+class _Reading:
+    """What one thread of one camera reads."""
+
+    def __init__(self, camera: Camera, turn: Turn, clock: Clock) -> None:
+        self._camera = camera
+        self._turn = turn
+        self._clock = clock
+        self._sets = b""
+        self._doubt_sound = False
+        self._guard = threading.Lock()
+        self._streams: tuple[int, VideoStream, AudioStream | None] | None = None
+
+    def with_streams(self, connection: int, use: Callable[[VideoStream, AudioStream | None], T]) -> T | None:
+        with self._guard:
+            if self._streams is None or self._streams[0] != connection:
+                return None
+            return use(self._streams[1], self._streams[2])
+
+    def connect_and_read(self, accepted: Callable[[], None]) -> Ended:
+        began_ns = self._turn.turned()
         try:
             container = self._open()
         except NoPassword as error:
             return Ended(Trouble.REFUSED, str(error), False, asked=False)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            return _why(error, (self._clock.mono_ns() - began_ns) / 1e9)
+            seen = why(error, (self._turn.turned() - began_ns) / 1e9)
+            return Ended(_TROUBLES.get(seen, Trouble.SILENT), seen, False)
+        accepted()
         try:
             return self._read(container)
         finally:
             with self._guard:
-                self._stream = None
+                self._streams = None
             container.close()
 
     def _open(self) -> InputContainer:
-        # With sound a camera whose video has stopped would never seem silent to the reader: it is not asked for.
-        options = {
-            "rtsp_transport": self._address.transport,
-            "timeout": str(int(self._read_timeout_s * 1e6)),
-            "allowed_media_types": "video",
-        }
+        """The connection, with sound where that is wanted and does no harm."""
+        camera = self._camera
+        if not camera.wants_sound or self._turn.turned() < camera.no_sound_until_ns:
+            return self._open_for("video")
+        doubted, self._doubt_sound = self._doubt_sound, False
+        if doubted:  # the last attempt ran out of time: is the camera there, and shows pictures?
+            self._open_for("video").close()
+        try:
+            return self._open_for("video+audio")
+        except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
+            raise
+        except (av.error.ExitError, av.error.TimeoutError) as error:
+            if not doubted:
+                self._doubt_sound = True
+                raise
+            seen = why(error)
+        except (av.error.HTTPClientError, av.error.InvalidDataError, ValueError) as error:
+            seen = why(error)
+        container = self._open_for("video")
+        self._leave_sound_out(f"the camera shows pictures only when it is not asked for sound ({seen})")
+        camera.no_sound_until_ns = self._turn.turned() + NO_SOUND_FOR_NS
+        return container
+
+    def _open_for(self, media: str) -> InputContainer:
+        self._turn.turned()
+        options = {"timeout": str(int(self._camera.read_timeout_s * 1e6))}
+        if media != "video":
+            options["analyzeduration"] = str(ANALYSE_SOUND_US)
         # The read timeout is libav's own: PyAV's would take the interpreter's lock for every packet.
-        return av.open(self._address.with_credentials(), "r", options=options, timeout=(OPEN_TIMEOUT_S, None))
+        return open_stream(self._camera.address, media, options)
 
     def _read(self, container: InputContainer) -> Ended:
         if not container.streams.video:
-            return Ended(Trouble.NOT_VIDEO, "the address gives no video", False)
+            return Ended(Trouble.NOT_VIDEO, detail(Why.NO_VIDEO), False)
         stream = container.streams.video[0]
         codec = stream.codec_context.name
         if codec not in CODECS:
-            return Ended(Trouble.NOT_VIDEO, f"the video is {codec}; H.264 and H.265 can be recorded", False)
+            return Ended(Trouble.NOT_VIDEO, detail(Why.OTHER_CODEC, codec), False)
         if not stream.codec_context.width or stream.time_base is None:
-            return Ended(Trouble.SILENT, "no key frame in time", False)
+            return Ended(Trouble.SILENT, detail(Why.NO_KEY_FRAME), False)
         connection, self._sets = self._camera.next_connection(), b""
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         nominal = max(1, int(1 / (min(max(rate, LEAST_RATE), MOST_RATE) * stream.time_base)))
         context = stream.codec_context
+        sound = self._sound(container)
         with self._guard:
-            self._stream = (connection, stream)
-        opened = Opened(connection, codec, context.width, context.height, stream.time_base, nominal)
-        self._camera.put(opened, self)
-        return self._demux(container, stream, opened)
+            self._streams = (connection, stream, sound.template if sound else None)
+        told = sound.format if sound else None
+        opened = Opened(connection, codec, context.width, context.height, stream.time_base, nominal, sound=told)
+        self._camera.put(opened, self._turn)
+        return self._demux(container, stream, opened, sound)
 
-    def _demux(self, container: InputContainer, stream: VideoStream, opened: Opened) -> Ended:
-        put, now, gather = self._camera.put, self._clock.mono_ns, self._address.transport == "tcp"
+    def _sound(self, container: InputContainer) -> Sound | None:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
         try:
-            for packet in container.demux(stream):
-                before, self._turned_ns = self._turned_ns, now()
-                if self._over():
+            sound = sound_of(stream)
+        except (av.error.FFmpegError, ValueError) as error:
+            self._leave_sound_out(why(error))
+            return None
+        if sound is None:
+            self._leave_sound_out(f"it is {stream.codec_context.name}; AAC and G.711 can be recorded")
+        return sound
+
+    def _leave_sound_out(self, reason: str) -> None:
+        if reason != self._camera.told_sound:
+            self._camera.told_sound = reason
+            log.warning("camera %s: its sound is not recorded: %s", self._camera.name, reason)
+
+    def _demux(self, container: InputContainer, stream: VideoStream, opened: Opened, sound: Sound | None) -> Ended:
+        camera, turn, now = self._camera, self._turn, self._clock.mono_ns
+        put, gather = camera.put, camera.address.transport == "tcp"
+        shown_ns, patience_ns, bad_sound = now(), int(camera.read_timeout_s * 1e9), 0
+        try:
+            for packet in container.demux(*container.streams.video[:1], *container.streams.audio[:1]):
+                before, turn.turned_ns = turn.turned_ns, now()
+                if turn.over():
                     break
-                if packet.is_keyframe and (changed := self._changed(packet, opened)) is not None:
-                    opened = changed
-                    put(opened, self)
-                if packet.size:
-                    put(Arrived(packet, self._turned_ns), self)
-                if gather and self._turned_ns - before > BLOCKED_NS:
-                    self._clock.wait(self._stop, GATHER_S)
-                    self._turned_ns = now()
+                if (waited_s := camera.overdue(opened.connection)) is not None:
+                    return Ended(Trouble.SILENT, detail(Why.KEY_FRAME_OVERDUE, round(waited_s)), True)
+                if packet.stream_index == stream.index:
+                    shown_ns = turn.turned_ns
+                    if packet.is_keyframe and (changed := self._changed(packet, opened)) is not None:
+                        opened = changed
+                        put(opened, turn)
+                    if packet.size:
+                        put(Arrived(packet, turn.turned_ns), turn)
+                elif turn.turned_ns - shown_ns > patience_ns:
+                    return Ended(Trouble.SILENT, detail(Why.SOUND_ONLY), True)
+                elif sound is not None and packet.size and bad_sound < MAX_BAD_SOUND:
+                    bad_sound = 0 if self._hear(sound, packet) else bad_sound + 1
+                    if bad_sound == MAX_BAD_SOUND:
+                        self._leave_sound_out("its packets cannot be used")
+                if gather and turn.turned_ns - before > BLOCKED_NS:
+                    turn.wait(GATHER_S)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            return Ended(Trouble.SILENT, _text(error), True)
-        return Ended(Trouble.SILENT, "the camera ended the stream", True)
+            return Ended(Trouble.SILENT, why(error), True)
+        return Ended(Trouble.SILENT, detail(Why.STREAM_ENDED), True)
+
+    def _hear(self, sound: Sound, packet: "Packet[Any]") -> bool:
+        """Hand on a packet of sound; False when it is of no use."""
+        try:
+            for each in sound.convert(packet):
+                self._camera.put(Heard(each, self._turn.turned_ns), self._turn)
+        except (OSError, ValueError, av.error.FFmpegError):
+            return False
+        return True
 
     def _changed(self, packet: "Packet[Any]", opened: Opened) -> Opened | None:
         """The connection anew when this key frame has other parameter sets than those before it."""
@@ -347,18 +429,7 @@ def picture_size(codec: str, picture: bytes) -> tuple[int, int] | None:
     return (frames[0].width, frames[0].height) if frames else None
 
 
-def _why(error: Exception, took_s: float) -> Ended:
-    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-        return Ended(Trouble.REFUSED, "the camera refuses user or password", False)
-    if isinstance(error, av.error.HTTPNotFoundError):
-        return Ended(Trouble.SILENT, "the camera has no such stream (404)", False)
-    if isinstance(error, av.error.InvalidDataError) and took_s < 1.0:
-        return Ended(Trouble.NOT_VIDEO, "what answers there speaks no RTSP", False)
-    if isinstance(error, av.error.InvalidDataError | av.error.ExitError):
-        return Ended(Trouble.SILENT, "the camera does not answer", False)
-    return Ended(Trouble.SILENT, _text(error), False)
-
-
-def _text(error: Exception) -> str:
-    # str(error) of libav's errors holds the address, with the password.
-    return getattr(error, "strerror", None) or type(error).__name__
+_TROUBLES: Final = {
+    detail(Why.LOGIN_REFUSED): Trouble.REFUSED,
+    detail(Why.NO_RTSP): Trouble.NOT_VIDEO,
+}

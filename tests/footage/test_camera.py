@@ -21,7 +21,6 @@ from agent.footage.camera import (
     Opened,
     Overflowed,
     Trouble,
-    _Reader,
 )
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
 from tests.fakes.clock import MovedClock
@@ -191,25 +190,25 @@ def test_a_camera_that_comes_and_goes_leaves_nothing_behind(monkeypatch: pytest.
         assert camera.join(10)
 
 
-@pytest.fixture
-def quiet() -> Camera:
-    """A camera whose reader was made and not started: the test is the reader."""
-    camera = Camera("one", Address("rtsp://127.0.0.1:9/x"), MovedClock(), 1.0)
-    camera._reader = _Reader(camera, Address("rtsp://127.0.0.1:9/x"), MovedClock(), 1.0, camera._stop)
-    return camera
-
-
-def test_what_nobody_takes_is_bounded_and_told(quiet: Camera) -> None:
-    reader = quiet._reader
-    assert reader is not None
-    data = av.Packet(1 << 20)
-    for _ in range(40):
-        quiet.put(Arrived(data, 0), reader)
-    items = quiet.take()
-    assert sum(isinstance(each, Arrived) for each in items) == MAX_WAITING_BYTES >> 20
-    assert isinstance(items[-1], Overflowed)
-    quiet.put(Arrived(data, 0), reader)
-    assert len(quiet.take()) == 1, "once it is taken, there is room again"
+def test_what_nobody_takes_is_bounded_and_told() -> None:
+    clock = MovedClock()
+    server = ScriptedServer(mute)
+    camera = Camera("one", Address(server.url()), clock, 30.0)
+    try:
+        camera.start()
+        turn = camera._reader._turn
+        assert turn is not None
+        data = av.Packet(1 << 20)
+        for _ in range(40):
+            camera.put(Arrived(data, 0), turn)
+        items = camera.take()
+        assert sum(isinstance(each, Arrived) for each in items) == MAX_WAITING_BYTES >> 20
+        assert isinstance(items[-1], Overflowed)
+        camera.put(Arrived(data, 0), turn)
+        assert len(camera.take()) == 1, "once it is taken, there is room again"
+    finally:
+        camera.ask_to_stop()
+        server.stop()
 
 
 def test_a_reader_that_hangs_is_replaced_and_ignored() -> None:
@@ -219,12 +218,12 @@ def test_a_reader_that_hangs_is_replaced_and_ignored() -> None:
     try:
         camera.start()
         until(lambda: server.asked, 5, "the camera was asked")
-        first = camera._reader
+        first = camera._reader._turn
         assert first is not None
         assert not camera.replace_hung()
         clock.move(31)
         assert camera.replace_hung()
-        assert camera._reader is not first
+        assert not camera._reader.is_current(first)
         first_item = Arrived(av.Packet(10), 0)
         camera.put(first_item, first)
         assert first_item not in camera.take()

@@ -1,0 +1,54 @@
+"""How libav is asked for a camera's stream, and what its errors mean."""
+
+import errno
+from typing import Final
+
+import av
+from av.container import InputContainer
+
+from agent.camera_address import Address
+from agent.camera_words import Why, detail
+
+OPEN_TIMEOUT_S: Final = 6.0
+"""A camera that needs longer to show a stream is told as silent, which must happen within 10 s."""
+
+AT_ONCE_S: Final = 1.0
+"""What answers no RTSP does so within this time; a stream in which libav finds no sense takes longer."""
+
+_ERRORS: Final = {
+    errno.ECONNREFUSED: Why.CONNECTION_REFUSED,
+    errno.ECONNRESET: Why.CONNECTION_RESET,
+    errno.EPIPE: Why.CONNECTION_RESET,
+    errno.ECONNABORTED: Why.CONNECTION_RESET,
+    errno.EHOSTUNREACH: Why.UNREACHABLE,
+    errno.ENETUNREACH: Why.UNREACHABLE,
+    errno.EHOSTDOWN: Why.UNREACHABLE,
+    errno.ETIMEDOUT: Why.NO_ANSWER,
+    errno.EAGAIN: Why.NO_ANSWER,
+}
+
+
+def open_stream(
+    address: Address, media: str, options: dict[str, str], read_timeout_s: float | None = None
+) -> InputContainer:
+    """The streams at an address: `media` is `video` or `video+audio`, for a camera is not asked for what nobody takes.
+    Raises agent.camera_address.NoPassword, OSError, ValueError or av.error.FFmpegError."""
+    asked = {"rtsp_transport": address.transport, "allowed_media_types": media, **options}
+    return av.open(address.with_credentials(), "r", options=asked, timeout=(OPEN_TIMEOUT_S, read_timeout_s))
+
+
+def why(error: Exception, took_s: float = AT_ONCE_S) -> str:
+    """The detail (camera_words) of an error that came after so many seconds. Never the text of libav's own errors:
+    it holds the address, with the password."""
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return detail(Why.LOGIN_REFUSED)
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return detail(Why.NO_SUCH_STREAM)
+    if isinstance(error, av.error.InvalidDataError) and took_s < AT_ONCE_S:
+        return detail(Why.NO_RTSP)
+    if isinstance(error, av.error.InvalidDataError | av.error.ExitError):
+        return detail(Why.NO_ANSWER)
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _ERRORS:
+        return detail(_ERRORS[number])
+    return detail(Why.ERROR, getattr(error, "strerror", None) or type(error).__name__)

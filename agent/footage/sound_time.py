@@ -1,0 +1,54 @@
+"""PURE. The wall time of a camera's sound.
+
+Sound is timed like pictures: by the camera's own count, drawn to its arrival, each kind by itself. A camera's clocks
+for the two seldom agree and its reports of them are seldom right, while both arrive when they were made. The two are
+then apart by what the camera needs longer to encode one than the other, a tenth of a second or so.
+
+Invariants
+1. Wall times rise within a connection, whatever the camera's times do, unless the clock was set back.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.footage.timeline import NS, Jump, Raw, RunTime, TimeBase, advance, begin_run, sane_head, sane_next
+
+SETTLE_NS: Final = 1 * NS
+"""The first packets wait this long, so that the one with the least delay can set their wall time."""
+
+MAX_WAITING: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SoundTime:
+    """The sound of one connection. `waiting` are (times, arrival) of packets whose wall time is not decided."""
+
+    base: TimeBase
+    frame_ticks: int
+    run: RunTime | None = None
+    waiting: tuple[tuple[Raw, int], ...] = ()
+    not_before_ns: int | None = None
+
+
+def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[int, ...]]:
+    """The next packet, which arrived at this wall time; the wall times that are decided now, of the oldest packets
+    that had none, in their order."""
+    if time.run is not None:
+        times = sane_next(time.run.last_dts, raw, time.frame_ticks, time.base)
+        if not isinstance(times, Jump):
+            run = advance(time.run, times.dts, arrival_ns)
+            if not run.far_off:
+                return replace(time, run=run), (run.last_ns,)
+        end_ns = time.run.last_ns + time.base.ns(time.frame_ticks)
+        time = SoundTime(time.base, time.frame_ticks, not_before_ns=end_ns)
+    waiting = (*time.waiting, (raw, arrival_ns))
+    if arrival_ns - waiting[0][1] < SETTLE_NS and len(waiting) < MAX_WAITING:
+        return replace(time, waiting=waiting), ()
+    head = sane_head([each for each, _ in waiting], time.frame_ticks, time.base)
+    arrivals = [(each.dts, came) for each, (_, came) in zip(head, waiting, strict=True)]
+    run = begin_run(time.base, arrivals, time.not_before_ns)
+    decided = []
+    for dts, came in arrivals:
+        run = advance(run, dts, came)
+        decided.append(run.last_ns)
+    return SoundTime(time.base, time.frame_ticks, run), tuple(decided)
