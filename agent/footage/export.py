@@ -10,7 +10,7 @@ Invariants
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 """Told now and then how many bytes are written, and of how many. May raise to cancel."""
 
 _COPY_BYTES: Final = 8 << 20
+_READ_BYTES: Final = 1 << 20
 _HOLE_NS: Final = 1_000_000
 """Beside two frames: what index and file may differ by between two pictures that follow each other."""
 
@@ -79,18 +80,24 @@ class ExportResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
-    """What was asked for."""
+class Planned:
+    """One joined file before it is written: what stands before the media data, and where that comes from.
 
-    segments: Sequence[SegmentRef]
+    Times and `frames` as in `Exported`; `spans` is what it holds.
+    """
+
+    head: bytes
+    copies: tuple[Copied, ...]
+    media_bytes: int
+    frames: int
     from_ns: int
     to_ns: int
-    split_at_gaps: bool
-    comment: Mapping[str, Any]
+    key_ns: int
+    spans: tuple[Span, ...]
 
 
-class _Unreadable(Exception):
-    """A recorded file went away, or cannot be read, after it was planned for."""
+class Unreadable(Exception):
+    """A recorded file went away, or cannot be read, after it was planned for. `reason` is that of the gap."""
 
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(str(error))
@@ -116,28 +123,50 @@ def export_mp4(
     Raises NoFootage when the range holds none, ExportFailed when a target is there already or cannot be written;
     what `progress` raises comes through. None of these leaves a file.
     """
-    asked = _Range(segments, from_ns, to_ns, split_at_gaps, comment or {})
     bad: dict[str, GapReason] = {}
     while True:
-        parts = _parts(asked, bad)
-        if not parts:
+        planned = plan_joined(segments, from_ns, to_ns, bad, split_at_gaps=split_at_gaps, comment=comment)
+        if not planned:
             words = ("这段时间没有可播放的录像", "nothing in this range plays") if bad else None
             raise NoFootage(Text(*(words or ("这段时间没有录像", "there is no footage in this range"))))
         try:
-            files = _write(parts, asked, target, progress)
+            files = _write(planned, target, progress)
             break
-        except _Unreadable as gone:
+        except Unreadable as gone:
             bad[gone.path] = gone.reason
     gaps = [Gap(each.start_ns, each.end_ns, bad[each.path], each.path) for each in segments if each.path in bad]
-    found = ledger([span for part in parts for span in part.spans], [*known_gaps, *gaps], from_ns, to_ns)
+    found = ledger([span for each in planned for span in each.spans], [*known_gaps, *gaps], from_ns, to_ns)
     size = sum(each.bytes for each in files)
     return ExportResult(from_ns, to_ns, files[0].from_ns, files[-1].to_ns, tuple(files), found.gaps, size)
 
 
-def planned_bytes(segments: Sequence[SegmentRef]) -> int:
-    """How much room a joined file of these needs at most, but for its tables (a thousandth)."""
-    size = sum(each.bytes for each in segments)
-    return size + size // 500 + (1 << 16)
+def plan_joined(
+    segments: Sequence[SegmentRef],
+    from_ns: int,
+    to_ns: int,
+    bad: dict[str, GapReason],
+    *,
+    split_at_gaps: bool = False,
+    comment: Mapping[str, Any] | None = None,
+) -> list[Planned]:
+    """The joined files of a range, none when it holds no pictures. Segments in `bad` are left out, and those that
+    cannot be read are added to it."""
+    wished = [each for each in segments if each.path not in bad]
+    parts: list[_Part] = []
+    for group in plan_export(wished, from_ns, to_ns).groups:
+        part: _Part | None = None
+        for segment in group:
+            try:
+                recorded = read(segment)
+            except OSError as error:
+                bad[segment.path] = Unreadable(segment.path, error).reason
+                continue
+            except NotOurs:
+                bad[segment.path] = GapReason.FILE_DAMAGED
+                continue
+            if recorded is not None:
+                part = _add(parts, part, recorded, from_ns, to_ns, split_at_gaps)
+    return [part.planned(to_ns, {"derived": True, **(comment or {})}) for part in parts]
 
 
 @dataclass
@@ -154,6 +183,15 @@ class _Part:
     last_frame_ns: int = 0
     until_ticks: int = 0
 
+    def planned(self, to_ns: int, comment: Mapping[str, Any]) -> Planned:
+        """The file, now that all is in it."""
+        joined, from_ns = self.joined, self.spans[0].from_ns
+        head = joined.head(self.until_ticks, from_ns // NS, {**comment, "from_ns": from_ns})
+        until_ns = min(self.spans[-1].to_ns, to_ns)
+        frames = joined.shown(self.until_ticks)
+        copies, spans = tuple(joined.copies), tuple(self.spans)
+        return Planned(head, copies, joined.media_bytes, frames, from_ns, until_ns, self.key_ns, spans)
+
     def takes(self, recorded: Recorded, from_ns: int, split_at_gaps: bool) -> bool:
         """Whether the pictures of a file can follow in this one."""
         return self.joined.takes(recorded.tracks) and not (split_at_gaps and self.apart(from_ns))
@@ -163,34 +201,16 @@ class _Part:
         return abs(from_ns - self.end_ns) > self.last_frame_ns + _HOLE_NS
 
 
-def _parts(asked: _Range, bad: dict[str, GapReason]) -> list[_Part]:
-    """The files to be written. Adds segments that cannot be read to `bad`."""
-    plan = plan_export([each for each in asked.segments if each.path not in bad], asked.from_ns, asked.to_ns)
-    parts: list[_Part] = []
-    for group in plan.groups:
-        part: _Part | None = None
-        for segment in group:
-            try:
-                recorded = read(segment)
-            except OSError as error:
-                bad[segment.path] = _Unreadable(segment.path, error).reason
-                continue
-            except NotOurs:
-                bad[segment.path] = GapReason.FILE_DAMAGED
-                continue
-            if recorded is not None:
-                part = _add(parts, part, recorded, asked)
-    return parts
-
-
-def _add(parts: list[_Part], part: _Part | None, recorded: Recorded, asked: _Range) -> _Part | None:
+def _add(
+    parts: list[_Part], part: _Part | None, recorded: Recorded, from_ns: int, to_ns: int, split_at_gaps: bool
+) -> _Part | None:
     """Put what the range needs of a file into `part`, or into a new one; the one it went into."""
-    needed = wanted(recorded, asked.from_ns, asked.to_ns)
+    needed = wanted(recorded, from_ns, to_ns)
     if needed is None:
         return part
     first_ns = recorded.wall_ns(needed.first)
-    key_ns = recorded.wall_ns(needed.first_dts + recorded.first_shown - _first_dts(recorded))
-    if part is None or not part.takes(recorded, first_ns, asked.split_at_gaps):
+    key_ns = recorded.wall_ns(needed.first_dts + recorded.first_shown - recorded.first_dts)
+    if part is None or not part.takes(recorded, first_ns, split_at_gaps):
         part = _Part(Joined(recorded.tracks), key_ns, key_ns)
         parts.append(part)
         shift = -needed.first_dts
@@ -201,6 +221,8 @@ def _add(parts: list[_Part], part: _Part | None, recorded: Recorded, asked: _Ran
         if part.apart(first_ns):
             place = part.joined.end_ticks
             part.base_ns = key_ns - place * NS // clock
+        else:
+            first_ns = min(first_ns, part.spans[-1].to_ns)  # wall time is slewed between the two, nothing is missing
         shift = place - needed.first_dts
     part.joined.add(recorded.segment.path, recorded.tracks, needed.pieces, shift)
     end_ns = recorded.wall_ns(needed.end)
@@ -208,32 +230,25 @@ def _add(parts: list[_Part], part: _Part | None, recorded: Recorded, asked: _Ran
     by_index = recorded.segment.end_ns if needed.to_end and recorded.segment.state != "open" else end_ns
     part.last_frame_ns = needed.frame * NS // recorded.picture.timescale
     part.end_ns = by_index if abs(by_index - end_ns) <= NS else end_ns
-    until = recorded.ticks(min(asked.to_ns, end_ns)) if asked.to_ns < end_ns else needed.end
-    part.until_ticks = until + shift
+    part.until_ticks = (recorded.ticks(to_ns) if to_ns < end_ns else needed.end) + shift
     return part
 
 
-def _first_dts(recorded: Recorded) -> int:
-    return next(piece.dts[0] for piece in recorded.pieces if piece.track == recorded.picture.number)
-
-
-def _write(parts: Sequence[_Part], asked: _Range, target: Path, progress: Progress | None) -> list[Exported]:
-    """Write the files under other names and then give each its own. Raises _Unreadable, ExportFailed."""
-    total = sum(part.joined.media_bytes for part in parts)
+def _write(planned: Sequence[Planned], target: Path, progress: Progress | None) -> list[Exported]:
+    """Write the files under other names and then give each its own. Raises Unreadable, ExportFailed."""
+    total = sum(each.media_bytes for each in planned)
     staged = _Staged(target)
     written: list[Exported] = []
+    done = 0
     try:
-        for part in parts:
+        for each in planned:
             final, number = staged.begin()
-            comment = {"derived": True, **asked.comment, "from_ns": part.spans[0].from_ns}
-            head = part.joined.head(part.until_ticks, part.spans[0].from_ns // NS, comment)
-            _write_all(number, head)
-            _Copying(number, progress, total, sum(each.bytes for each in written)).copy(part.joined.copies)
+            _write_all(number, each.head)
+            _Copying(number, progress, total, done).copy(each.copies)
+            done += each.media_bytes
             os.fsync(number)
-            to_ns = min(part.spans[-1].to_ns, asked.to_ns)
-            frames = part.joined.shown(part.until_ticks)
             size = os.fstat(number).st_size
-            written.append(Exported(final, size, frames, part.spans[0].from_ns, to_ns, part.key_ns))
+            written.append(Exported(final, size, each.frames, each.from_ns, each.to_ns, each.key_ns))
         staged.keep()
     except OSError as error:
         reason = error.strerror or str(error)
@@ -243,6 +258,45 @@ def _write(parts: Sequence[_Part], asked: _Range, target: Path, progress: Progre
     if progress is not None:
         progress(total, total)
     return written
+
+
+def media_of(planned: Planned) -> Iterator[bytes]:
+    """The media data of a joined file, in pieces, for a target that the kernel cannot copy to. Raises Unreadable."""
+    with _Sources() as sources:
+        for each in planned.copies:
+            at, end = each.offset, each.offset + each.size
+            while at < end:
+                data = _read(sources.number(each.path), at, min(_READ_BYTES, end - at), each.path)
+                yield data
+                at += len(data)
+
+
+class _Sources:
+    """The recorded file that is being read; one at a time, for a day has more of them than may be open."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._number = -1
+
+    def __enter__(self) -> "_Sources":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+    def number(self, path: str) -> int:
+        """A descriptor to read the file. Raises Unreadable."""
+        if path != self._path:
+            self.__exit__()
+            try:
+                self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                self._path = ""
+                raise Unreadable(path, error) from error
+            self._path = path
+        return self._number
 
 
 class _Staged:
@@ -299,20 +353,11 @@ class _Copying:
         self._in_kernel = True
 
     def copy(self, copies: Sequence[Copied]) -> None:
-        """Copy the ranges, one after the other. Raises _Unreadable when a file cannot be read, OSError when the
+        """Copy the ranges, one after the other. Raises Unreadable when a file cannot be read, OSError when the
         target cannot be written."""
-        path, number = "", -1
-        try:
+        with _Sources() as sources:
             for each in copies:
-                if each.path != path:
-                    if number >= 0:
-                        os.close(number)
-                        number = -1
-                    number, path = _open_source(each.path), each.path
-                self._range(number, each)
-        finally:
-            if number >= 0:
-                os.close(number)
+                self._range(sources.number(each.path), each)
 
     def _range(self, source: int, copied: Copied) -> None:
         at, end = copied.offset, copied.offset + copied.size
@@ -338,20 +383,13 @@ class _Copying:
             raise
 
 
-def _open_source(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _Unreadable(path, error) from error
-
-
 def _read(source: int, at: int, count: int, path: str) -> bytes:
     try:
         data = os.pread(source, count, at)
     except OSError as error:
-        raise _Unreadable(path, error) from error
+        raise Unreadable(path, error) from error
     if not data:
-        raise _Unreadable(path, OSError(errno.EIO, "the file is shorter than it was"))
+        raise Unreadable(path, OSError(errno.EIO, "the file is shorter than it was"))
     return data
 
 

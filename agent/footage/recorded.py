@@ -18,13 +18,14 @@ _HEAD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The samples of one file. `first_shown` is when its first picture is shown, in ticks of the picture: that is
-    the moment `segment.start_ns`."""
+    """The samples of one file. `first_dts` and `first_shown` are when its first picture is decoded and shown, in
+    ticks of the picture: shown is it at the moment `segment.start_ns`."""
 
     segment: SegmentRef
     tracks: dict[int, Track]
     picture: Track
     pieces: Sequence[Piece]
+    first_dts: int
     first_shown: int
 
     def wall_ns(self, ticks: int) -> int:
@@ -70,7 +71,7 @@ def read(segment: SegmentRef) -> Recorded | None:
     first = next((piece for piece in pieces if piece.track == picture.number), None)
     if first is None:
         return None
-    return Recorded(segment, tracks, picture, pieces, first.dts[0] + first.shown_after[0])
+    return Recorded(segment, tracks, picture, pieces, first.dts[0], first.dts[0] + first.shown_after[0])
 
 
 def wanted(recorded: Recorded, from_ns: int, to_ns: int) -> Wanted | None:
