@@ -29,6 +29,10 @@ def add(build: Build) -> None:
     )
     build.option(export, "--why", zh="用途，记入审计", en="what for; goes into the audit", metavar="TEXT", default="")
     json_option(build, export)
+    check = build.command("footage check", _check)
+    build.option(check, "--deep", zh="读每个文件的结构", en="read the structure of every file", action="store_true")
+    config_option(build, check)
+    json_option(build, check)
     build.group("footage volume")
     create = build.command("footage volume create", _volume_create)
     build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
@@ -55,6 +59,24 @@ def _export(options: argparse.Namespace, screen: Screen) -> int:
 
     wish = Wish(options.camera, options.start, options.end, options.output, options.why)
     return export(screen, runtime_of(options), wish, options.json)
+
+
+def _check(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.checking import check
+    from agent.footage.naming import camera_uuid
+    from agent.footage.survey import Wanted
+    from agent.settings.load import load
+    from agent.settings.mistakes import SettingsError
+
+    try:
+        settings = load(options.config)
+    except SettingsError as error:
+        return wrong_settings(error, screen)
+    facility = settings.facility.id
+    recorded = {(camera_uuid(facility, camera.id), "main") for camera in settings.cameras if camera.record}
+    recorded |= {(camera_uuid(facility, camera.id), "sub") for camera in settings.cameras if camera.record_sub}
+    index = settings.paths.data / "footage.db"
+    return check(screen, Wanted(index, settings.footage.volumes, facility, recorded, options.deep), options.json)
 
 
 def _volume_create(options: argparse.Namespace, screen: Screen) -> int:

@@ -150,6 +150,16 @@ PAGES: Final = {
         Text("演示用：开、关模拟板上的门", "for the demonstration: open or close the simulated door"),
         (("yunjian door open", Text("开门", "open it")), ("yunjian door close", Text("关门", "close it"))),
     ),
+    "footage check": Page(
+        Text(
+            "核对录像盘与索引：文件、序号、中断、封存是否一致（只读，录像中也可）",
+            "check volumes against the index: files, numbers, gaps, holds (read only, also while recording)",
+        ),
+        (
+            ("yunjian footage check", Text("结构、最新的文件和抽样", "the structure, the newest files and a sample")),
+            ("yunjian footage check --deep --json", Text("每个文件，给程序用", "every file, for programs")),
+        ),
+    ),
     "footage volume": Page(
         Text("录像盘", "footage volumes"),
         (("yunjian footage volume create /srv/footage", Text("建立", "make one")),),

@@ -4,12 +4,14 @@
 Every finding names the invariant, the thing, what is wrong with it, and what to do.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from agent.facts import Text
 from agent.footage.boxes_walk import Walked
+from agent.footage.naming import SegmentName
+from agent.footage.rectify import RECTIFIED
 from agent.footage.timeline import CLOCK_STEP_NS, NS, SLEW_PPM, Gap, GapReason, Span, ledger
 
 INVARIANTS: Final = {
@@ -29,8 +31,7 @@ INVARIANTS: Final = {
     14: Text("每一刻或有录像或有原因", "every instant is footage or a gap with a reason"),
     15: Text("封存指向已知摄像机", "holds are of known cameras"),
     16: Text("删除记录不与现存分段重叠", "what was deleted is not there"),
-    17: Text("隔离区为空或已说明", "what is in quarantine is named"),
-    18: Text("录像盘有余量", "the volume has room"),
+    17: Text("录像盘可写、有余量", "each volume can be written to and has room"),
 }
 
 STATES: Final = frozenset({"open", "closed", "recovered", "suspect", "lost", "deleting"})
@@ -55,16 +56,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What the path of a file says."""
-
-    camera: str
-    stream: str
-    start_ns: int
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """What the index says of one segment. `named` is its path, read; None when it is none of ours."""
 
@@ -82,16 +73,18 @@ class Row:
     digest: str | None
     previous: str | None
     chain: str | None
-    named: Named | None
+    named: SegmentName | None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One unbroken sequence of packets: the boot it was in, and both clocks at its beginning."""
+    """One unbroken sequence of packets: the boot it was in, both clocks at its beginning, and by which clock that is
+    known."""
 
     boot: str
     wall_ns: int
     mono_ns: int
+    quality: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,30 +106,36 @@ _VERIFY: Final = Text("yunjian footage verify 说明改了什么", "yunjian foot
 _REPORT: Final = Text("保留现场，请报告这个缺陷", "leave things as they are and report this defect")
 
 
-def judge_stream(rows: Iterable[Row], runs: Mapping[int, Run], link: Link | None = None) -> Iterator[Finding]:
-    """5, 6, 7, 8, 11, 12 for the segments of one camera and stream, in the order of their numbers."""
+def judge_stream(
+    rows: Iterable[Row], runs: Mapping[int, Run], damaged: Collection[str], link: Link
+) -> Iterator[Finding]:
+    """5, 6, 7, 8, 11, 12 for the segments of one reel, in the order of their numbers. `damaged` are the paths of files
+    that are known to have lost a part since they were closed: what follows them links to what they were."""
     before: Row | None = None
     left_open: Row | None = None
     for row in rows:
-        yield from _judge_row(row)
+        yield from _judge_row(row, runs)
         if left_open is not None:
             yield Finding(5, left_open.path, Text("不是最新却仍在写", "open, but not the newest"), _REINDEX)
         left_open = row if row.state == "open" else None
         if before is not None:
             yield from _judge_order(before, row, runs)
-            yield from _judge_links(before, row, link)
+            if before.path not in damaged:
+                yield from _judge_links(before, row, link)
         before = row
 
 
-def _judge_row(row: Row) -> Iterator[Finding]:
+def _judge_row(row: Row, runs: Mapping[int, Run]) -> Iterator[Finding]:
     if row.state not in STATES:
         yield Finding(5, row.path, Text(f"状态 {row.state}", f"state {row.state}"), _REINDEX)
     if row.named is None:
         yield Finding(6, row.path, Text("不是录像路径", "no path of footage"), _REINDEX)
-    elif (row.named.camera, row.named.stream, row.named.seq) != (row.camera, row.stream, row.seq):
+    elif (row.named.camera_uuid, row.named.stream, row.named.seq) != (row.camera, row.stream, row.seq):
         yield Finding(
             6, row.path, Text("路径与索引行说的不是同一分段", "path and row speak of different segments"), _REINDEX
         )
+    elif row.named.start_ns != row.start_ns and not _was_moved(row, runs):
+        yield Finding(6, row.path, Text("起点与路径不同", "its start is not that of its path"), _REPORT)
     if row.state == "open":
         return
     if row.end_ns is None or row.end_ns < row.start_ns or (row.end_ns == row.start_ns and row.state in _WHOLE):
@@ -168,12 +167,19 @@ def _clock_was_set(before: Row, row: Row, runs: Mapping[int, Run]) -> bool:
     return abs((one.wall_ns - one.mono_ns) - (other.wall_ns - other.mono_ns)) > CLOCK_STEP_NS
 
 
-def _judge_links(before: Row, row: Row, link: Link | None) -> Iterator[Finding]:
-    follows = row.seq == before.seq + 1
-    if follows and before.state == "closed" and before.digest and row.previous and row.previous != before.digest:
+def _was_moved(row: Row, runs: Mapping[int, Run]) -> bool:
+    """Whether the times of a segment may be other than those of its path: its clock was found to be wrong."""
+    run = runs.get(row.run or 0)
+    return run is None or run.quality == RECTIFIED
+
+
+def _judge_links(before: Row, row: Row, link: Link) -> Iterator[Finding]:
+    if row.seq != before.seq + 1:
+        return
+    if before.digest and row.previous and row.previous != before.digest:
         what = Text("所记前一文件的摘要与索引不符", "names another hash for the file before it than the index")
         yield Finding(11, row.path, what, _VERIFY)
-    if follows and link is not None and before.chain and row.chain and row.chain != link(before.chain, row):
+    if before.chain and row.chain and row.digest and row.chain != link(before.chain, row):
         yield Finding(12, row.path, Text("证据链在此断开", "the evidence chain breaks here"), _VERIFY)
 
 
@@ -232,7 +238,7 @@ def judge_file(row: Row, walked: Walked, size: int) -> Iterator[Finding]:
 
 
 def judge_gaps(subject: str, gaps: Iterable[Gap], is_recorded: bool, is_open: bool) -> Iterator[Finding]:
-    """13 for the gap rows of one camera and stream. `is_recorded`: it is in the settings; `is_open`: a segment of
+    """13 for the gap rows of one reel. `is_recorded`: it is in the settings; `is_open`: a segment of
     it is being written."""
     lasting = 0
     for gap in gaps:
@@ -251,7 +257,7 @@ def judge_gaps(subject: str, gaps: Iterable[Gap], is_recorded: bool, is_open: bo
 
 
 def judge_ledger(subject: str, spans: Iterable[Span], gaps: Iterable[Gap], from_ns: int, to_ns: int) -> list[Finding]:
-    """14 for one camera and stream between two instants."""
+    """14 for one reel between two instants."""
     holes = [each for each in ledger(spans, gaps, from_ns, to_ns).gaps if each.reason == GapReason.UNRECORDED]
     found = []
     for hole in holes[:MOST_HOLES]:
@@ -276,7 +282,7 @@ def judge_holds(holds: Iterable[tuple[str, str | None]], cameras: frozenset[str]
 
 
 def judge_tombstones(subject: str, stones: Sequence[Tombstone], living: Iterable[Row]) -> Iterator[Finding]:
-    """16 for one camera and stream: `stones` by number, and the segments whose numbers are within one."""
+    """16 for one reel: `stones` by number, and the segments whose numbers are within one."""
     last: Tombstone | None = None
     for stone in stones:
         if stone.last_seq < stone.first_seq or (last is not None and stone.first_seq <= last.last_seq):
