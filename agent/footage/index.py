@@ -5,18 +5,25 @@ Invariants
 2. What is submitted is committed in that order, or the index says that it is failing and tries again.
 3. Rows rest on files, never the other way round: an index that is lost is built again from the files.
 4. A reel (camera and stream) has at most one open gap (`to_ns` is null).
+5. One process writes: it holds a lock on `footage.lock` beside the database as long as it may.
+6. A database that turns out to be broken, at the start or later, is set aside and never deleted; the new one knows
+   that it has to be built again from the files (`rows.is_rebuilding`), until each volume was gone through.
 """
 
+import fcntl
 import logging
+import os
 import sqlite3
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from agent.footage.rows import Statement
+from agent.footage.rows import Statement, put_rebuilding
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +79,18 @@ MIGRATIONS: Final = (
         n INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL);
     CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    # By which clock a gap was told, so that it can be moved with the footage around it; and what the ledger asks for.
+    """
+    ALTER TABLE gap ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+    ALTER TABLE gap ADD COLUMN offset_ns INTEGER;
+    ALTER TABLE gap ADD COLUMN quality TEXT NOT NULL DEFAULT 'ntp';
+    ALTER TABLE gap ADD COLUMN journaled INTEGER NOT NULL DEFAULT 0;
+    UPDATE gap SET reason = 'restart' WHERE reason = 'stopped';
+    CREATE INDEX gap_long ON gap (camera, stream, from_ns) WHERE to_ns IS NULL OR to_ns - from_ns > 3600000000000;
+    CREATE INDEX gap_unwritten ON gap (id) WHERE journaled = 0 AND to_ns IS NOT NULL;
+    CREATE INDEX run_untrusted ON run (boot) WHERE quality NOT IN ('ntp', 'rectified');
+    CREATE INDEX run_clock ON run (camera, stream, boot);
+    """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""
 
@@ -79,6 +98,19 @@ FAILING_RETRY_S: Final = 1.0
 MAX_WAITING: Final = 20_000
 """Statements kept while the disk refuses: a day of four cameras. Beyond it the oldest wait on the disk's files."""
 
+
+CHECK_S: Final = 10.0
+"""An index that is idle looks this often whether its file is still there, and still a database."""
+
+ANEW_EVERY_S: Final = 20.0
+"""A database is set aside no more often than this."""
+
+_HEAD: Final = b"SQLite format 3\0"
+_LOCK_FILE: Final = "footage.lock"
+_CHECK_STEPS: Final = 100_000
+"""Of SQLite's virtual machine, between two looks at whether to stop: some milliseconds."""
+
+_TABLES: Final = frozenset({"segment", "gap", "run", "volume", "camera", "hold", "tombstone", "journal", "note"})
 
 _BROKEN: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -95,6 +127,10 @@ _NEVER: Final = (
 
 class IndexBroken(Exception):
     """footage.db cannot be read. The text says what SQLite said."""
+
+
+class IndexBusy(OSError):
+    """Another process writes footage.db."""
 
 
 class Pending:
@@ -117,12 +153,28 @@ class Index:
         self._wake = threading.Condition()
         self._stopping = False
         self._failing: str | None = None
+        self._broken: str | None = None
+        self._lock: int | None = None
+        self._inode = 0
+        self._had_head = False
         self._prepared = False
+        self._not_before = 0.0
+        self.generation = 0
+        """How often the database was set aside, and begun anew, since this object was made."""
         self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
 
     def prepare(self) -> None:
-        """Make or migrate the database. Raises as the function `prepare`; `start` tries it again then."""
-        prepare(self.path)
+        """Make or migrate the database; one that is broken is set aside before. Raises IndexBusy, OSError and
+        sqlite3.OperationalError when it cannot be used now; `start` tries it again then."""
+        if self._lock is None:
+            self._lock = take_lock(self.path)
+        try:
+            prepare(self.path)
+        except IndexBroken as error:
+            self._set_aside(str(error))
+            prepare(self.path)
+        self._inode, self._had_head = self.path.stat().st_ino, False
+        self._broken = None
         self._prepared = True
 
     def start(self) -> None:
@@ -137,6 +189,7 @@ class Index:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise RuntimeError("the footage index did not stop")
+        self._let_go()
 
     @property
     def failing(self) -> str | None:
@@ -158,31 +211,58 @@ class Index:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of the caller's own that can only read. For one short transaction."""
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=2.0)) as connection:
-            connection.row_factory = sqlite3.Row
-            yield connection
+        try:
+            with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=2.0)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        except sqlite3.DatabaseError as error:
+            if _is_broken(error):
+                self.report(str(error))
+            raise
+
+    def report(self, what: str) -> None:
+        """The database is broken, somebody saw: it is set aside, and a new one begun. Never waits."""
+        with self._wake:
+            self._broken = what
+            self._wake.notify_all()
+
+    def check(self, stop: Callable[[], bool]) -> None:
+        """Read the whole database through, unless `stop` says so before, and report it when it is broken. It takes
+        seconds, and from a cold disk minutes: nothing waits for it. Raises sqlite3.Error when it cannot be read."""
+        with self.reading() as connection:
+            connection.set_progress_handler(lambda: int(stop()), _CHECK_STEPS)
+            try:
+                answer = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            except sqlite3.OperationalError:
+                if stop():
+                    return
+                raise
+        if answer != "ok":
+            self.report(answer)
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
         try:
             while True:
                 with self._wake:
-                    while not self._queue and not self._stopping:
-                        self._wake.wait()
+                    self._wake.wait_for(lambda: self._queue or self._stopping or self._broken, CHECK_S)
                     batch = list(self._queue)
                     stopping = self._stopping
-                if not batch:
+                if stopping and not batch:
                     return
                 try:
+                    self._look()
                     connection = connection or self._connect()
                     self._commit(connection, batch)
                 except (sqlite3.Error, IndexBroken, OSError) as error:
-                    if self._failing is None:
-                        log.warning("footage index: %s; trying again every %s s", error, FAILING_RETRY_S)
-                    self._failing = str(error)
                     if connection is not None:
                         connection.close()
                         connection = None
+                    if (isinstance(error, IndexBroken) or _is_broken(error)) and self._begin_anew(str(error)):
+                        continue
+                    if self._failing is None:
+                        log.warning("footage index: %s; trying again every %s s", error, FAILING_RETRY_S)
+                    self._failing = str(error)
                     if stopping:
                         return
                     with self._wake:
@@ -195,12 +275,58 @@ class Index:
             if connection is not None:
                 connection.close()
 
+    def _look(self) -> None:
+        """Whether the database is still the one that was opened. Raises IndexBroken when it is not."""
+        if not self._prepared:
+            return
+        if self._broken is not None:
+            raise IndexBroken(self._broken)
+        try:
+            with self.path.open("rb") as file:
+                head, inode = file.read(len(_HEAD)), os.fstat(file.fileno()).st_ino
+        except FileNotFoundError as error:
+            raise IndexBroken("the file was deleted") from error
+        if inode != self._inode:
+            raise IndexBroken("the file was replaced")
+        # A database that was just made may be all in its log, and the file still empty.
+        if head != _HEAD and (head or self._had_head):
+            raise IndexBroken("the file was overwritten")
+        self._had_head = head == _HEAD
+
+    def _begin_anew(self, why: str) -> bool:
+        """Set aside what is broken and make another one; False when that cannot be done now: a disk that breaks one
+        after the other is not filled with them."""
+        now = time.monotonic()
+        if now < self._not_before:
+            return False
+        self._not_before = now + ANEW_EVERY_S
+        try:
+            self._set_aside(why)
+            self._prepared = False
+            self.prepare()
+        except (sqlite3.Error, OSError, IndexBroken) as error:
+            log.warning("footage index: no new one can be made: %s", error)
+            return False
+        self.generation += 1
+        return True
+
+    def _set_aside(self, why: str) -> None:
+        aside = set_aside(self.path, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        log.error("the footage index is broken (%s); moved to %s, building a new one", why, aside.name)
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _connect(self) -> sqlite3.Connection:
         if not self._prepared:
             self.prepare()
         return _connect(self.path)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
+        if not batch:
+            return
         connection.execute("BEGIN IMMEDIATE")
         try:
             for pending in batch:
@@ -227,33 +353,61 @@ class Index:
 
 
 def prepare(path: Path) -> None:
-    """Make or migrate footage.db. Raises IndexBroken when what is there is no sound database of ours, and
-    sqlite3.OperationalError when it is sound for all we know but cannot be used now (locked, disk error)."""
+    """Make or migrate footage.db, in a time that does not grow with it: `Index.check` reads the rest. Raises
+    IndexBroken when what is there is no sound database of ours, and sqlite3.OperationalError when it is sound for all
+    we know but cannot be used now (locked, disk error)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with closing(_connect(path)) as connection:
-            answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if answer != "ok":
-                raise IndexBroken(str(answer))
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):
                 raise IndexBroken(f"made by a newer version ({version})")
             for number in range(version, len(MIGRATIONS)):
                 connection.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+            if version == 0:
+                connection.execute(*put_rebuilding())
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not names >= _TABLES:
+                raise IndexBroken("tables are missing")
+            for table in ("segment", "gap", "run"):
+                connection.execute(f"SELECT MAX(id) FROM {table}").fetchone()
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF not in _BROKEN:
+        if isinstance(error, sqlite3.OperationalError) and not _is_broken(error):
             raise
         raise IndexBroken(str(error)) from error
 
 
+def take_lock(path: Path) -> int:
+    """The right to write the database at `path`, until the descriptor that this returns is closed. Raises IndexBusy
+    when another process has it, and OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number = os.open(path.with_name(_LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(number)
+        raise IndexBusy(error.errno, "another process writes the footage index") from error
+    return number
+
+
 def set_aside(path: Path, stamp: str) -> Path:
     """Move a broken database out of the way, with its log; nothing is ever deleted. Returns where it went."""
-    target = path.with_name(f"{path.name}.broken-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(target.with_name(target.name + suffix))
+    target, number = path.with_name(f"{path.name}.broken-{stamp}"), 0
+    while any(target.with_name(target.name + suffix).exists() for suffix in _PARTS):
+        number += 1
+        target = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+    for suffix in _PARTS:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
     return target
+
+
+_PARTS: Final = ("", "-wal", "-shm")
+
+
+def _is_broken(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _BROKEN
 
 
 def _connect(path: Path) -> sqlite3.Connection:

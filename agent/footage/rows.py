@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.footage.timeline import Gap, GapReason, SegmentRef
+from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason, SegmentRef
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with question marks, and the values for them."""
@@ -103,34 +103,58 @@ def drop_segment(volume: str, path: str) -> Statement:
     return ("DELETE FROM segment WHERE volume = ? AND path = ?", (volume, path))
 
 
-def put_gap(camera: str, stream: str, gap: Gap) -> Statement:
+@dataclass(frozen=True, slots=True)
+class RowClock:
+    """By which clock the times of a row were told: `offset_ns` is wall minus monotonic time, None when it is not
+    known. What a wrong clock told is moved by it once the right time is known (rectify.py)."""
+
+    boot: str = ""
+    offset_ns: int | None = None
+    quality: str = "ntp"
+
+
+NO_CLOCK: Final = RowClock()
+"""Times that are not moved."""
+
+
+def put_gap(camera: str, stream: str, gap: Gap, clock: RowClock = NO_CLOCK) -> Statement:
     """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
     return (
-        "INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (camera, stream, gap.from_ns, gap.to_ns, gap.reason, gap.detail),
+        "INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (camera, stream, gap.from_ns, gap.to_ns, gap.reason, gap.detail, clock.boot, clock.offset_ns, clock.quality),
     )
 
 
-def mark_gap(camera: str, stream: str, from_ns: int, now_ns: int, reason: str, detail: str) -> list[Statement]:
+def mark_gap(
+    camera: str, stream: str, from_ns: int, now_ns: int, reason: str, detail: str, clock: RowClock = NO_CLOCK
+) -> list[Statement]:
     """No footage from `from_ns` on, for this reason. A gap that lasts already and was not yet explained takes
-    the reason; one with another reason ends now, and this one begins."""
+    the reason; one with another reason ends now, and this one begins. None begins after now: the clock was set back
+    since."""
     reel = (camera, stream)
+    told = (clock.boot, clock.offset_ns, clock.quality)
     return [
+        (
+            f"UPDATE gap SET from_ns = ?, boot = ?, offset_ns = ?, quality = ? WHERE {_LASTS} AND from_ns > ?",
+            (now_ns, *told, *reel, now_ns + FAR_OFF_NS),
+        ),
         (
             f"UPDATE gap SET reason = ?, detail = ? WHERE {_LASTS} AND reason IN (?, ?)",
             (reason, detail, *reel, GapReason.STARTING, GapReason.CONNECTION_LOST),
         ),
         (f"DELETE FROM gap WHERE {_LASTS} AND reason != ? AND from_ns >= ?", (*reel, reason, now_ns)),
         (f"UPDATE gap SET to_ns = ? WHERE {_LASTS} AND reason != ?", (now_ns, *reel, reason)),
-        (_BEGIN_GAP, (*reel, from_ns, *reel, now_ns, reason, detail)),
+        (_BEGIN_GAP, (*reel, from_ns, *reel, now_ns, reason, detail, *told)),
     ]
 
 
 _LASTS: Final = "camera = ? AND stream = ? AND to_ns IS NULL"
 
 _BEGIN_GAP: Final = """
-    INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail) SELECT ?, ?,
-    MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND stream = ? AND to_ns <= ?), 0)), NULL, ?, ?"""
+    INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality) SELECT ?, ?,
+    MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND stream = ? AND to_ns <= ?), 0)), NULL, ?, ?,
+    ?, ?, ?"""
 """A gap begins where the footage ended, or where the gap row after that footage did."""
 
 
@@ -142,7 +166,44 @@ def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
     ]
 
 
+def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
+    """The clock was set from `before_ns` to `now_ns` while a gap lasts: it ends by the old clock, and goes on by
+    `clock`, so that the times of a row are all of one clock."""
+    reel = (camera, stream)
+    return [
+        (
+            "INSERT INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality)"
+            " SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap"
+            f" WHERE {_LASTS} AND from_ns < ?",
+            (before_ns, *reel, before_ns),
+        ),
+        (
+            f"UPDATE gap SET from_ns = ?, boot = ?, offset_ns = ?, quality = ? WHERE {_LASTS}",
+            (now_ns, clock.boot, clock.offset_ns, clock.quality, *reel),
+        ),
+    ]
+
+
+def put_rebuilding() -> Statement:
+    """The index is new and knows nothing of the files that there are."""
+    return ("INSERT OR REPLACE INTO note VALUES ('rebuilding', '')", ())
+
+
+def put_rebuilt(volume: str) -> Statement:
+    """Every file of a volume has its row again."""
+    return ("INSERT OR REPLACE INTO note VALUES (?, '')", (f"rebuilt/{volume}",))
+
+
 # What is read.
+
+
+def is_rebuilding(connection: sqlite3.Connection, volume: str) -> bool:
+    """Whether the index was begun anew and has not gone through all files of this volume since."""
+    names = {
+        row[0]
+        for row in connection.execute("SELECT name FROM note WHERE name IN ('rebuilding', ?)", (f"rebuilt/{volume}",))
+    }
+    return names == {"rebuilding"}
 
 
 def open_segments(connection: sqlite3.Connection, volume: str) -> list[SegmentRow]:
