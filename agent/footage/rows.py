@@ -277,6 +277,8 @@ class Last:
     end_ns: int | None = None
     digest: str | None = None
     chain: str | None = None
+    clock: RowClock = NO_CLOCK
+    """By which clock `end_ns` was told."""
 
 
 def last_of(connection: sqlite3.Connection, camera: str, stream: str) -> Last:
@@ -300,7 +302,13 @@ def last_of(connection: sqlite3.Connection, camera: str, stream: str) -> Last:
     )
     if buried is not None and buried[0] > seq:
         return Last(buried[0], buried[1], None, buried[2])
-    return Last(seq, *(found[0] if found else None for found in (ended, digest, chain)))
+    clock = connection.execute(
+        "SELECT boot, wall_ns - mono_ns, quality FROM run WHERE id = (SELECT run FROM segment"
+        " WHERE camera = ? AND stream = ? AND end_ns IS NOT NULL ORDER BY seq DESC LIMIT 1)",
+        reel,
+    ).fetchone()
+    told = RowClock(*clock) if clock else NO_CLOCK
+    return Last(seq, *(found[0] if found else None for found in (ended, digest, chain)), clock=told)
 
 
 def camera_named(connection: sqlite3.Connection, camera_id: str) -> str | None:

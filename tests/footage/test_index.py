@@ -1,14 +1,14 @@
 """footage.db: what is written, in which order, and what happens when the disk or the file is bad."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from agent.footage import rows
-from agent.footage.index import MIGRATIONS, Index, IndexBroken, _connect, prepare, set_aside
+from agent.footage.index import MIGRATIONS, Index, IndexBroken, IndexBusy, _connect, prepare, set_aside
 from agent.footage.rows import Last, SegmentRow
 from agent.footage.timeline import Gap
 from tests.fakes.waiting import until
@@ -188,10 +188,84 @@ def test_a_damaged_page_is_found(tmp_path: Path) -> None:
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray(path.read_bytes())
-    data[8192:12288] = b"\xff" * 4096
+    data[-8192:-4096] = b"\xff" * 4096
     path.write_bytes(data)
-    with pytest.raises(IndexBroken):
-        prepare(path)
+    index = Index(path)
+    index.prepare()  # a start does not read it all
+    index.start()
+    index.check(lambda: True)
+    assert index.generation == 0, "it was told to stop"
+    index.check(lambda: False)
+    until(lambda: index.generation == 1, 10, "the index is begun anew")
+    assert _works(index)
+    index.stop()
+    assert len(list(tmp_path.glob("footage.db.broken-*"))) >= 1
+
+
+HOWS: dict[str, Callable[[Path], object]] = {
+    "deleted": lambda path: path.unlink(),
+    "overwritten": lambda path: path.write_bytes(b"garbage " * 1000),
+    "emptied": lambda path: path.write_bytes(b""),
+    "another in its place": lambda path: (path.rename(path.with_name("old")), path.write_bytes(b"garbage " * 1000)),
+}
+
+
+@pytest.mark.parametrize("how", list(HOWS))
+def test_an_index_that_breaks_while_it_is_used_is_begun_anew(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "footage.db"
+    index = Index(path)
+    index.prepare()
+    index.start()
+    index.submit(rows.put_rebuilt("vol")).done.wait(5)
+    with index.reading() as connection:
+        assert not rows.is_rebuilding(connection, "vol")
+    HOWS[how](path)
+    assert index.submit(rows.put_segment(row(1, 1))).done.wait(10), "what is submitted meanwhile is kept"
+    assert index.generation == 1
+    assert index.failing is None
+    with index.reading() as connection:
+        assert rows.is_rebuilding(connection, "vol")
+    assert _works(index)
+    index.stop()
+    assert next(tmp_path.glob("footage.db.broken-*")).exists()
+
+
+def test_who_reads_a_broken_index_has_it_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    index = Index(path)
+    index.prepare()
+    index.start()
+    path.write_bytes(b"garbage " * 1000)
+    for part in ("-wal", "-shm"):
+        path.with_name(path.name + part).unlink(missing_ok=True)
+    with pytest.raises(sqlite3.DatabaseError), index.reading() as connection:
+        connection.execute("SELECT * FROM segment")
+    until(lambda: index.generation == 1, 5, "the index is begun anew, without a write")
+    assert _works(index)
+    index.stop()
+
+
+def test_one_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "footage.db"
+    first, second = Index(path), Index(path)
+    first.prepare()
+    with pytest.raises(IndexBusy):
+        second.prepare()
+    second.start()
+    waits = second.submit(rows.put_segment(row(1, 1)))
+    until(lambda: second.failing is not None, 5, "the second tells that it cannot write")
+    first.start()
+    assert _works(first)
+    first.stop()
+    assert waits.done.wait(10), "what waited is written when the first is gone"
+    second.stop()
+
+
+def _works(index: Index) -> bool:
+    before = row(77, 77)
+    assert index.submit(rows.put_segment(before)).done.wait(5)
+    with index.reading() as connection:
+        return rows.next_of(connection, before.camera, before.stream, 76) is not None
 
 
 def _many() -> tuple[str, list[list[object]]]:
