@@ -1,0 +1,233 @@
+"""PURE. Judges the evidence of one camera and stream: what was recorded, what was deleted, what was signed.
+
+`step` takes segments and tombstones in the order of their numbers and gives findings; `review` in journal_review.py
+judges the journal, from which tombstones, holds and signed heads come.
+
+Invariants
+1. Evidence that nobody touched gives no finding.
+2. After a finding the walk goes on from what the index says, or from what it should say, whichever the next segment
+   follows: one change gives findings about itself, not about all that comes after it.
+3. A number without segment or tombstone is no finding while the chain goes over it: a file that the disk refused
+   before its first byte has a number and nothing else.
+4. A segment without a link (recorded by the first version, or never readable again) is judged by its digest alone.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from agent.footage.chain import UnknownHash, algorithm_of, link
+from agent.footage.evidence import Deleted, Finding, FindingKind, Gone, Recorded, Walk
+
+DAY_NS: Final = 86_400_000_000_000
+
+BY_AGE: Final = frozenset({"expired", "quota"})
+"""Reasons of a tombstone for which a segment must have been older than the minimum."""
+
+OVERWRITTEN: Final = "overwritten"
+"""The reason for which it need not, where the policy allowed that."""
+
+Held = Callable[[Gone, Deleted], bool]
+"""Whether a hold of the journal forbade this deletion."""
+
+
+def step(walk: Walk, item: Recorded | Deleted, held: Held) -> tuple[Walk, list[Finding]]:
+    """Judge the next segment or tombstone."""
+    return _deleted(walk, item, held) if isinstance(item, Deleted) else _recorded(walk, item)
+
+
+def finish(walk: Walk) -> list[Finding]:
+    """After the last segment: what was signed and is not there."""
+    return _pass_marks(walk, None)[1]
+
+
+def with_places(findings: Iterable[tuple[Finding, str, str]]) -> list[Finding]:
+    """Findings of one camera and stream, each with the digest in the index and that of the file ("" when not known).
+    A file that stands in the place of another one is told as that."""
+    known = list(findings)
+    indexed = {digest for each, digest, _ in known if each.kind is FindingKind.ALTERED and digest}
+    return [
+        replace(each, kind=FindingKind.REORDERED, detail="it is the file of another segment")
+        if each.kind is FindingKind.ALTERED and seen != digest and seen in indexed
+        else each
+        for each, digest, seen in known
+    ]
+
+
+def _recorded(walk: Walk, item: Recorded) -> tuple[Walk, list[Finding]]:
+    made = _link(walk, walk.head, item)
+    follows = not item.chain or walk.head is None or item.chain in (made, _link(walk, walk.other_head, item))
+    found = _file_finding(walk, item)
+    if not follows:
+        chain_finding = _chain_finding(walk, item)
+        # One change of a row breaks its link and contradicts its file; the file says it better.
+        if not found or chain_finding.kind is FindingKind.REMOVED:
+            found = [chain_finding, *found]
+    walk, missed = _pass_marks(walk, item.seq)
+    head = item.chain or walk.head
+    # Whether the index or the computed link is right shows at the next segment.
+    other = made if item.chain and not follows else None
+    walk = replace(walk, head=head, other_head=other, last_seq=item.seq, last=item)
+    walk, wrong = _meet_mark(walk, item.seq, head)
+    return walk, _once([*missed, *found, *wrong])
+
+
+def _file_finding(walk: Walk, item: Recorded) -> list[Finding]:
+    """What is wrong with the file of a segment, as one finding at most."""
+    seen = item.seen
+
+    def finding(kind: FindingKind, detail: str = "") -> list[Finding]:
+        return [Finding(kind, walk.camera, walk.stream, item.seq, 0, item.start_ns, item.path, detail)]
+
+    if seen is None:
+        return finding(FindingKind.MISSING)
+    if item.named_seq != item.seq:
+        return finding(FindingKind.REORDERED, f"its file has number {item.named_seq}")
+    said = seen.said
+    if said is not None and (said.camera, said.stream, said.seq) != (walk.camera, walk.stream, item.seq):
+        return finding(FindingKind.REORDERED, f"the file says that it is {said.stream} {said.seq} of {said.camera}")
+    differs = seen.size_bytes != item.size_bytes or (seen.digest is not None and seen.digest != item.digest)
+    starts_elsewhere = said is not None and said.start_ns != item.start_ns
+    if (differs or starts_elsewhere) and seen.digest is not None:
+        as_seen = replace(
+            item, size_bytes=seen.size_bytes, digest=seen.digest, start_ns=said.start_ns if said else item.start_ns
+        )
+        if item.chain and _link(walk, walk.head, as_seen) == item.chain:
+            return finding(FindingKind.CHAIN_BROKEN, "the file is right, what the index says of it is not")
+    if seen.size_bytes != item.size_bytes:
+        return finding(FindingKind.ALTERED, f"{seen.size_bytes} bytes instead of {item.size_bytes}")
+    if differs:
+        return finding(FindingKind.ALTERED)
+    if starts_elsewhere:
+        return finding(FindingKind.CHAIN_BROKEN, "the file says that it starts at another time")
+    if item.indexed_start_ns != item.start_ns and not item.rectified:
+        return finding(FindingKind.CHAIN_BROKEN, "the index says that it starts at another time")
+    return []
+
+
+def _chain_finding(walk: Walk, item: Recorded) -> Finding:
+    """Why a segment does not follow the head before it."""
+    last = walk.last
+    skipped = item.seq > walk.last_seq + 1
+    named = bool(item.previous) and last is not None and bool(last.digest)
+    same_before = named and last is not None and item.previous == last.digest
+    if skipped and not same_before:
+        return _removed(walk, walk.last_seq + 1, 0, item.start_ns, f"number {walk.last_seq + 1} to {item.seq - 1}")
+    said = item.seen.said if item.seen else None
+    sound = said is not None and _link(walk, said.before, item) == item.chain
+    if last is not None and ((named and not same_before) or (sound and not skipped)):
+        return _unlike_bound(walk, last, 0, "file")
+    detail = "its link does not follow the one before"
+    return Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, item.seq, 0, item.start_ns, item.path, detail)
+
+
+def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]]:
+    if not item.segments:
+        return walk, [Finding(FindingKind.JOURNAL_BROKEN, walk.camera, walk.stream, n=item.n, detail="it names none")]
+    first, found = item.segments[0], list[Finding]()
+    if walk.head is not None and item.before not in (walk.head, walk.other_head):
+        found.append(_before_tombstone(walk, item, first))
+    walk, missed = _pass_marks(walk, first.seq)
+    head: str | None = item.before
+    for gone in item.segments:
+        forbidden = _forbidden(gone, item, held)
+        if forbidden:
+            found.append(_removed(walk, gone.seq, item.n, gone.start_ns, forbidden))
+        head = _link_gone(walk, head, gone, item.after)
+        walk, wrong = _meet_mark(walk, gone.seq, head)
+        found += wrong
+    if item.after and head != item.after:
+        detail = "the tombstone does not bridge what it stands for"
+        found.append(
+            Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, first.seq, item.n, first.start_ns, "", detail)
+        )
+    last_seq = item.segments[-1].seq
+    return replace(walk, head=item.after, other_head=None, last_seq=last_seq, last=None), _once([*missed, *found])
+
+
+def _before_tombstone(walk: Walk, item: Deleted, first: Gone) -> Finding:
+    if first.seq > walk.last_seq + 1:
+        detail = f"number {walk.last_seq + 1} to {first.seq - 1}"
+        return _removed(walk, walk.last_seq + 1, item.n, first.start_ns, detail)
+    if walk.last is not None:
+        last, detail = walk.last, "the tombstone after it was bound to something else"
+        return Finding(
+            FindingKind.ALTERED, walk.camera, walk.stream, last.seq, item.n, last.start_ns, last.path, detail
+        )
+    detail = "the tombstone does not follow the one before"
+    return Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, first.seq, item.n, first.start_ns, "", detail)
+
+
+def _forbidden(gone: Gone, item: Deleted, held: Held) -> str:
+    """Why this segment could not be deleted then; "" when it could."""
+    if held(gone, item):
+        return "it was held"
+    young = gone.end_ns > item.deleted_ns - item.minimum_days * DAY_NS
+    if item.reason in BY_AGE and young:
+        return f"it was younger than {item.minimum_days} days"
+    if item.reason == OVERWRITTEN and young and not item.overwriting:
+        return "it was overwritten, which the policy did not allow"
+    return ""
+
+
+def _unlike_bound(walk: Walk, last: Recorded, n: int, after: str) -> Finding:
+    detail = f"the {after} after it was bound to something else"
+    return Finding(FindingKind.ALTERED, walk.camera, walk.stream, last.seq, n, last.start_ns, last.path, detail)
+
+
+def _removed(walk: Walk, seq: int, n: int, at_ns: int | None, detail: str) -> Finding:
+    return Finding(FindingKind.REMOVED, walk.camera, walk.stream, seq, n, at_ns, "", detail)
+
+
+def _pass_marks(walk: Walk, next_seq: int | None) -> tuple[Walk, list[Finding]]:
+    """Signed heads of numbers that lie before `next_seq` (the end) and were not met."""
+    found: list[Finding] = []
+    at = walk.mark_at
+    while at < len(walk.marks) and (next_seq is None or walk.marks[at].seq < next_seq):
+        mark = walk.marks[at]
+        if mark.seq > walk.last_seq and not found:
+            detail = f"number {mark.seq} was there when checkpoint {mark.n} was signed"
+            found.append(_removed(walk, walk.last_seq + 1, mark.n, None, detail))
+        at += 1
+    return replace(walk, mark_at=at) if at != walk.mark_at else walk, found
+
+
+def _meet_mark(walk: Walk, seq: int, head: str | None) -> tuple[Walk, list[Finding]]:
+    found: list[Finding] = []
+    at = walk.mark_at
+    while at < len(walk.marks) and walk.marks[at].seq <= seq:
+        mark = walk.marks[at]
+        if mark.seq == seq and head is not None and mark.head != head and not found:
+            detail = f"another head was signed in checkpoint {mark.n}"
+            found.append(Finding(FindingKind.CHECKPOINT_BROKEN, walk.camera, walk.stream, seq, mark.n, detail=detail))
+        at += 1
+    return replace(walk, mark_at=at) if at != walk.mark_at else walk, found
+
+
+def _once(findings: list[Finding]) -> list[Finding]:
+    """Without what says again what an earlier one says of the same segment."""
+    told: dict[tuple[FindingKind, int], Finding] = {}
+    for each in findings:
+        told.setdefault((each.kind, each.seq), each)
+    return list(told.values())
+
+
+def _link(walk: Walk, head: str | None, item: Recorded) -> str | None:
+    if head is None:
+        return None
+    try:
+        algorithm = algorithm_of(item.chain)
+        return link(algorithm, head, walk.camera, walk.stream, item.seq, item.start_ns, item.size_bytes, item.digest)
+    except UnknownHash:
+        return None
+
+
+def _link_gone(walk: Walk, head: str | None, gone: Gone, after: str) -> str | None:
+    if head is None:
+        return None
+    try:
+        return link(
+            algorithm_of(after), head, walk.camera, walk.stream, gone.seq, gone.start_ns, gone.size_bytes, gone.digest
+        )
+    except UnknownHash:
+        return None
