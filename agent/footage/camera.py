@@ -200,10 +200,6 @@ class Camera:
             self._overflowing = False
         return items
 
-    def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
-        """`use` of the stream of this connection while it is certain to exist, or None when it is over."""
-        return self.with_streams(connection, lambda video, _: use(video))
-
     def with_streams(self, connection: int, use: Callable[[VideoStream, AudioStream | None], T]) -> T | None:
         """`use` of the streams of this connection while they are certain to exist, or None when it is over. The sound
         is there when `Opened` told of it."""

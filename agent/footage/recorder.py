@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from agent.camera_words import Why
+from agent.camera_words import detail as coded
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import rows
@@ -33,6 +35,7 @@ from agent.footage.sync import SLOW_S, SyncThread
 from agent.footage.timeline import NS, GapReason
 from agent.footage.track import Track
 from agent.footage.volumes import RESERVE_BYTES, Disk, Looked, Volumes
+from agent.logins import Logins
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ class Recorder:
         silent_after_s: float = 5.0,
         reserve_bytes: int = RESERVE_BYTES,
         algorithm: str = SHA256,
+        logins: Logins | None = None,
         make_sync: Callable[[float, Clock], SyncThread] = SyncThread,
     ) -> None:
         self.index = index
@@ -74,7 +78,7 @@ class Recorder:
         self._rebuilt = False
         self._store = Store(index, self.volumes, clock, boot, int(segment_s * NS), algorithm)
         self._tracks = [
-            Track(plan, Camera(plan.id, plan.address, clock, silent_after_s / 2), self._store, int(silent_after_s * NS))
+            Track(plan, _camera(plan, clock, silent_after_s, logins), self._store, int(silent_after_s * NS))
             for plan in plans
         ]
         self._told: dict[ConditionKind, tuple[int, Shown]] = {}
@@ -312,11 +316,16 @@ def _disk_faults(disk: Disk) -> list[Fault]:
     return []
 
 
+def _camera(plan: CameraPlan, clock: Clock, silent_after_s: float, logins: Logins | None) -> Camera:
+    name = plan.subject.removeprefix("camera/")
+    return Camera(name, plan.address, clock, silent_after_s / 2, plan.sound, logins)
+
+
 def _camera_faults(track: Track, now_ns: int) -> list[Fault]:
     subject = track.plan.subject
     trouble = track.trouble
     if trouble is not None:
         return [Fault(_KINDS[trouble], subject, (("detail", track.detail),))]
     if track.unrecorded(now_ns):
-        return [Fault(ConditionKind.RECORDING_GAP, subject, (("detail", "packets come, but no key frame"),))]
+        return [Fault(ConditionKind.RECORDING_GAP, subject, (("detail", coded(Why.NO_KEY_FRAME)),))]
     return []

@@ -20,7 +20,8 @@ import av
 from av.packet import Packet
 
 from agent.camera_address import Address
-from agent.clock import Clock
+from agent.clock import Clock, stamp
+from agent.facts import Stamp
 from agent.footage import rows
 from agent.footage.camera import Camera, Opened
 from agent.footage.chain import FIRST, SHA256, link
@@ -30,7 +31,7 @@ from agent.footage.naming import segment_path
 from agent.footage.recovery import cut_file, hash_file, walk_file
 from agent.footage.rows import End, Last, SegmentRow
 from agent.footage.segment import Opener, Segment, create_file
-from agent.footage.timeline import FAR_OFF_NS, GapReason, Sane, first_length_ns
+from agent.footage.timeline import FAR_OFF_NS, NS, Gap, GapReason, Sane, clock_stepped, first_length_ns
 from agent.footage.volumes import REFUSED_NS, Disk, Volumes
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class CameraPlan:
     name: str
     address: Address
     stream: str = MAIN
+    sound: bool = False
+    """Whether its sound is recorded, too."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -114,6 +117,10 @@ class Reel:
         self._run_number = 0
         self._seq = 0
         self._quality = ""
+        self._offset_ns = 0
+        """Wall minus monotonic time of the run."""
+        self._end_offset_ns: int | None = None
+        """The same of `end_ns`; None where it was told in another boot."""
         self._previous: str | None = None
         self._chain = FIRST
 
@@ -126,13 +133,15 @@ class Reel:
         """Go on after what is known."""
         self._seq, self.end_ns, self._previous = last.seq, last.end_ns, last.digest
         self._chain = last.chain or FIRST
+        self._end_offset_ns = last.clock.offset_ns if last.clock.boot == self._store.boot else None
 
     def skip_to(self, seq: int) -> None:
         """Give no number up to `seq`: a volume that came later holds files with them."""
         self._seq = max(self._seq, seq)
 
-    def open(self, opened: Opened, start_ns: int, new_run: bool) -> bool:
-        """Begin a file at `start_ns`. False when that cannot be: then there is a gap."""
+    def open(self, opened: Opened, start_ns: int, run_offset_ns: int | None = None) -> bool:
+        """Begin a file at `start_ns`. False when that cannot be: then there is a gap. A new run begins with it when
+        `run_offset_ns` is given, wall minus monotonic time by which its packets are told."""
         store = self._store
         disk = store.volumes.choose(self.disk)
         if disk is None or disk.mounted is None:
@@ -142,10 +151,10 @@ class Reel:
         self._seq += 1
         path = segment_path(*self._plan.key, start_ns, self._seq)
         statements: list[rows.Statement] = []
-        if new_run:
-            self._run_number = store.next_run()
+        if run_offset_ns is not None:
+            self._run_number, self._offset_ns = store.next_run(), run_offset_ns
             self._quality = store.clock.quality().value
-            mono_ns = start_ns - (store.clock.wall_ns() - store.clock.mono_ns())
+            mono_ns = start_ns - run_offset_ns
             statements.append(
                 rows.put_run(self._run_number, *self._plan.key, store.boot, start_ns, mono_ns, self._quality)
             )
@@ -167,7 +176,8 @@ class Reel:
             self.gap(GapReason.CONNECTION_LOST, "")
             return False
         self.segment, self.row, self.disk = segment, row, disk
-        self.limit_ns = first_length_ns(self._plan.uuid, store.segment_ns) if new_run else store.segment_ns
+        is_first = run_offset_ns is not None
+        self.limit_ns = first_length_ns(self._plan.uuid, store.segment_ns) if is_first else store.segment_ns
         self.live[row.path] = start_ns
         return True
 
@@ -187,6 +197,21 @@ class Reel:
             disk.refused = None
         return True
 
+    def write_sound(self, packet: "Packet[Any]", rate: int, at_ns: int) -> bool:
+        """Add a packet of sound of this wall time. False when the disk refused it: then the file is abandoned."""
+        segment, row, disk = self.segment, self.row, self.disk
+        assert segment is not None
+        assert row is not None
+        assert disk is not None
+        try:
+            segment.write_sound(packet, rate, at_ns - row.start_ns)
+        except (av.error.FFmpegError, ValueError) as error:
+            log.debug("camera %s: a packet of sound is refused: %s", self._plan.id, _text(error))
+        except OSError as error:
+            self.abandon(self._refused(error, disk), _text(error))
+            return False
+        return True
+
     def finish(self, end_ns: int) -> bool:
         """Close the file; its footage ends at `end_ns`. False when its end was refused: then it is abandoned."""
         segment, row, store, disk = self.segment, self.row, self._store, self.disk
@@ -200,6 +225,7 @@ class Reel:
             return False
         self.segment = self.row = None
         self.live[row.path] = self.end_ns = end_ns
+        self._end_offset_ns = self._offset_ns
         size, frames = segment.file.size_bytes, segment.frames
         chain = self._link(row, size, digest)
 
@@ -248,7 +274,7 @@ class Reel:
             self.live.pop(row.path, None)
 
         disk.sync.finish(segment.file, closed)
-        self.end_ns = end_ns
+        self.end_ns, self._end_offset_ns = end_ns, self._offset_ns
         self.gap(reason, detail)
 
     def closed(self) -> None:
@@ -257,10 +283,43 @@ class Reel:
 
     def gap(self, reason: GapReason, detail: str) -> None:
         """There is no footage from its end on, for this reason; a gap that lasts already takes it."""
-        now_ns = self._store.clock.wall_ns()
-        # An end that lies far in the future was written before the clock was set back.
-        begin = now_ns if self.end_ns is None or self.end_ns - now_ns > FAR_OFF_NS else self.end_ns
-        self._store.index.submit(*rows.mark_gap(*self._plan.key, begin, now_ns, reason, detail))
+        now = stamp(self._store.clock)
+        self.keep_up_with_clock(now)
+        # An end that lies far in the future was told by another clock, in an earlier life of the machine.
+        begin = now.wall_ns if self.end_ns is None or self.end_ns - now.wall_ns > FAR_OFF_NS else self.end_ns
+        statements = rows.mark_gap(*self._plan.key, begin, now.wall_ns, reason, detail, self._clock_of(now))
+        self._store.index.submit(*statements)
+
+    def keep_up_with_clock(self, now: Stamp) -> None:
+        """Where the clock was set since the footage ended, its end is from now on the same moment by the new clock;
+        what was left out by setting it forward is a gap of its own."""
+        offset = now.wall_ns - now.mono_ns
+        if self.end_ns is None or self._end_offset_ns is None or not clock_stepped(self._end_offset_ns, offset):
+            return
+        end_ns = self.end_ns + offset - self._end_offset_ns
+        if end_ns > self.end_ns:
+            self._left_out(self.end_ns, end_ns, self._end_offset_ns)
+        self.end_ns, self._end_offset_ns = end_ns, offset
+
+    def clock_was_set(self, before_offset_ns: int, now: Stamp) -> None:
+        """The clock was set while no file is open: the gap that lasts goes on by the new one."""
+        before_ns = now.mono_ns + before_offset_ns
+        statements = rows.split_gap(*self._plan.key, before_ns, now.wall_ns, self._clock_of(now))
+        self._store.index.submit(*statements)
+        if now.wall_ns > before_ns:
+            self._left_out(before_ns, now.wall_ns, before_offset_ns)
+        if self.end_ns is not None and self._end_offset_ns is not None:
+            self.end_ns += now.wall_ns - before_ns
+            self._end_offset_ns += now.wall_ns - before_ns
+
+    def _left_out(self, from_ns: int, to_ns: int, offset_ns: int) -> None:
+        """Moments that never were: the clock was set forward over them."""
+        gap = Gap(from_ns, to_ns, GapReason.CLOCK_STEP, f"+{(to_ns - from_ns) / NS:.1f} s")
+        clock = rows.RowClock(self._store.boot, offset_ns, self._quality)
+        self._store.index.submit(rows.put_gap(*self._plan.key, gap, clock))
+
+    def _clock_of(self, now: Stamp) -> rows.RowClock:
+        return rows.RowClock(self._store.boot, now.wall_ns - now.mono_ns, now.quality.value)
 
     def end_gap(self, at_ns: int) -> None:
         """Footage goes on."""
@@ -278,15 +337,15 @@ class Reel:
         store = self._store
         described = {
             "camera": row.camera, "id": self._plan.id, "stream": row.stream, "seq": row.seq, "start_ns": row.start_ns,
-            "boot": store.boot, "mono_ns": row.start_ns - (store.clock.wall_ns() - store.clock.mono_ns()),
+            "boot": store.boot, "mono_ns": row.start_ns - self._offset_ns,
             "quality": self._quality, "hash": store.algorithm, "chain": self._chain, "previous": row.previous or "",
             "codec": row.codec, "width": row.width, "height": row.height,
         }  # fmt: skip
         directories = make_directories(disk.path, path)
-        segment = self._camera.with_stream(
+        segment = self._camera.with_streams(
             opened.connection,
-            lambda stream: Segment(
-                disk.path / path, stream, described, store.opener, opened.parameter_sets, store.algorithm
+            lambda video, sound: Segment(
+                disk.path / path, video, described, store.opener, opened.parameter_sets, store.algorithm, sound
             ),
         )
         if segment is not None:

@@ -13,15 +13,17 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import av
+from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from agent.footage.chain import SHA256, digest_of, new_hash
-from agent.footage.timeline import Sane
+from agent.footage.timeline import NS, Sane
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ FRAGMENT_S: Final = 1.0
 
 _WRITE_BYTES: Final = 256 * 1024
 """The muxer's buffer: a fragment of a 4 Mbit/s stream leaves in two or three writes."""
+
+_EARLY_NS: Final = NS // 2
+"""Sound that belongs before the first picture by less than this, for it arrived after it, is put to it."""
 
 Opener = Callable[[Path], int]
 
@@ -89,24 +94,25 @@ class Segment:
         opener: Opener,
         parameter_sets: bytes = b"",
         algorithm: str = SHA256,
+        sound: AudioStream | None = None,
     ) -> None:
         """Open `path` for packets like those of `template`, but for `parameter_sets` and the size that
-        `description` says, when they are given. Raises OSError or av.error.FFmpegError."""
+        `description` says, when they are given; and for sound like that of `sound`. Raises OSError or
+        av.error.FFmpegError."""
         self.path = path
         self.file = HashedFile(path, opener, algorithm)
         self.frames = 0
         self._first_dts: int | None = None
+        self._last_sound = -1
+        options = {
+            "movflags": "frag_keyframe+empty_moov+default_base_moof",
+            "frag_duration": str(int(FRAGMENT_S * 1_000_000)),
+        }
+        if sound is not None:
+            # The muxer would wait for sound that does not come, for 10 s, with the pictures in memory.
+            options["max_interleave_delta"] = "1"
         try:
-            self._container = av.open(
-                self.file,
-                "w",
-                format="mp4",
-                options={
-                    "movflags": "frag_keyframe+empty_moov+default_base_moof",
-                    "frag_duration": str(int(FRAGMENT_S * 1_000_000)),
-                },
-                buffer_size=_WRITE_BYTES,
-            )
+            self._container = av.open(self.file, "w", format="mp4", options=options, buffer_size=_WRITE_BYTES)
             self._container.metadata["comment"] = json.dumps(description, separators=(",", ":"))
             self._stream = self._container.add_stream_from_template(template)
             context = self._stream.codec_context
@@ -115,6 +121,7 @@ class Segment:
                 context.width, context.height = description["width"], description["height"]
             if template.codec_context.name == "hevc":
                 context.codec_tag = "hvc1"  # Safari and QuickTime play no hev1
+            self._sound = None if sound is None else self._container.add_stream_from_template(sound)
         except BaseException:
             os.close(self.file.number)
             with suppress(OSError):  # tried again every few seconds, it would fill the volume with empty files
@@ -130,6 +137,15 @@ class Segment:
         packet.dts = times.dts - self._first_dts
         self._container.mux(packet)
         self.frames += 1
+
+    def write_sound(self, packet: "Packet[Any]", rate: int, after_ns: int) -> None:
+        """Add one packet of sound, `after_ns` after the first picture, its times in 1/`rate` s. Raises as `write`."""
+        if self._sound is None or self._first_dts is None or after_ns < -_EARLY_NS:
+            return
+        self._last_sound = packet.pts = packet.dts = max(after_ns * rate // NS, self._last_sound + 1)
+        packet.time_base = Fraction(1, rate)
+        packet.stream = self._sound
+        self._container.mux(packet)
 
     def finish(self) -> str:
         """Write the end of the file; the digest of the whole. Raises as `write`."""

@@ -36,6 +36,10 @@ FAR_OFF_FOR_NS: Final = 10 * NS
 EARLY_NS: Final = NS // 2
 """A packet may come late, never early: one that claims to be this much later than it came has a wrong time."""
 
+KEY_WAIT_NS: Final = 120 * NS
+"""A file is this much longer than it should be at most. Cameras that save bits send a key frame every 20 s, some every
+minute; one that never sends a second gives one to each new connection."""
+
 CLOCK_STEP_NS: Final = 1 * NS
 """A wall clock that moved this much against the monotonic clock was set (ARCHITECTURE, "Time")."""
 
@@ -245,6 +249,11 @@ def should_cut(key: bool, length_ns: int, limit_ns: int, must: bool) -> bool:
     """Whether a packet begins a new segment, at its time or because the next file `must` be another. Only a key
     frame can."""
     return key and (must or length_ns >= limit_ns)
+
+
+def key_overdue(length_ns: int, limit_ns: int) -> bool:
+    """Whether a file has waited in vain for a key frame to end before, and the camera is to be asked for one."""
+    return length_ns - limit_ns > KEY_WAIT_NS
 
 
 def clock_stepped(offset_then_ns: int, offset_now_ns: int) -> bool:

@@ -15,10 +15,13 @@ from typing import Any, Final
 
 from av.packet import Packet
 
+from agent.camera_words import Why
+from agent.camera_words import detail as coded
 from agent.facts import Stamp
-from agent.footage.camera import Arrived, Camera, Ended, Item, Opened, Overflowed, Trouble
+from agent.footage.camera import Arrived, Camera, Ended, Heard, Item, Opened, Overflowed, Trouble
 from agent.footage.reel import CameraPlan, Reel, Store
 from agent.footage.rows import Last
+from agent.footage.soundtrack import Soundtrack
 from agent.footage.timeline import (
     NS,
     GapReason,
@@ -29,6 +32,7 @@ from agent.footage.timeline import (
     advance,
     begin_run,
     clock_stepped,
+    key_overdue,
     sane_head,
     sane_next,
     should_cut,
@@ -81,6 +85,8 @@ class Track:
         self._offset_ns = 0
         self._clock_jumped = self._other_picture = False
         self._last_detail = ""
+        self._sound = Soundtrack()
+        self._key_ns = 0
         self._kbit_s = 0.0
         self._measured = (now, 0)
 
@@ -189,9 +195,13 @@ class Track:
         match item:
             case Arrived():
                 self._packet(item)
+            case Heard():
+                self._sound.take(item, self._run_offset_ns if self._clock_jumped else self._offset_ns)
+                self._write_sound()
             case Opened():
                 if self._opened is None or self._opened.connection != item.connection:
                     self.end(GapReason.CONNECTION_LOST)
+                    self._sound.begin(item.sound)
                 elif self._held and self._run is None:
                     self._begin()
                 self._other_picture = self._run is not None
@@ -204,7 +214,7 @@ class Track:
                     self._suffer(item.trouble, item.detail)
             case Overflowed():
                 self._store.dropped += 1
-                self.end(GapReason.DISK_SLOW, "packets had to be dropped: the disk is too slow")
+                self.end(GapReason.DISK_SLOW, coded(Why.QUEUE_FULL))
 
     def _packet(self, item: Arrived) -> None:
         packet, opened = item.packet, self._opened
@@ -226,7 +236,7 @@ class Track:
             if isinstance(times, Sane):
                 self._next(packet, times, key, item.mono_ns)
                 return
-            self.end(GapReason.CAMERA_CLOCK, f"the camera's time jumped {times.value}" if times else "")
+            self.end(GapReason.CAMERA_CLOCK, coded(Why.TIME_JUMPED, times.value))
         if key or self._held:
             self._held.append(_Held(packet, raw, item.mono_ns))
             if len(self._held) >= MAX_HELD:
@@ -242,6 +252,8 @@ class Track:
         times = sane_head([each.raw for each in held], opened.nominal_ticks, base)
         arrivals = [(each.dts, one.mono_ns + self._offset_ns) for each, one in zip(times, held, strict=True)]
         not_before = None if self._clock_jumped else self._reel.end_ns
+        if self._clock_jumped:
+            self._sound.begin_anew()
         self._clock_jumped = False
         run = begin_run(base, arrivals, not_before)
         if not self._reel.open(opened, run.anchor_ns, new_run=True):
@@ -255,7 +267,18 @@ class Track:
             if self._run is None:
                 self._reel.end_gap(run.anchor_ns)
             self._run = run
+        self._key_ns = run.anchor_ns
         self._last_written_mono = self._last_packet_mono
+        self._write_sound()
+
+    def _write_sound(self) -> None:
+        """Bring the sound whose time is known into the file that is open."""
+        opened = self._opened
+        while opened is not None and opened.sound is not None and self._reel.segment is not None:
+            if (found := self._sound.ready()) is None:
+                return
+            if not self._reel.write_sound(found[0], opened.sound.rate, found[1]):
+                self._run, self._held = None, []
 
     def _next(self, packet: "Packet[Any]", times: Sane, key: bool, mono_ns: int) -> None:
         """Add a packet to the run, in this file or in the next."""
@@ -280,6 +303,15 @@ class Track:
         if self._reel.write(packet, times, moved.last_ns):
             self._run = moved
             self._last_written_mono = mono_ns
+            self._look_for_key(opened, key, moved.last_ns)
+
+    def _look_for_key(self, opened: Opened, key: bool, at_ns: int) -> None:
+        """A camera that gives no key frame for far too long is connected to anew: that brings one."""
+        row = self._reel.row
+        if key:
+            self._key_ns = at_ns
+        elif row is not None and key_overdue(at_ns - row.start_ns, self._reel.limit_ns):
+            self.camera.connect_anew(opened.connection, (at_ns - self._key_ns) / NS)
 
     def _suffer(self, trouble: Trouble, detail: str) -> None:
         if self.trouble is trouble:
@@ -298,7 +330,7 @@ class Track:
         if silent_ns < self._silent_after_ns:
             return
         if self.trouble is None:
-            seen = self._last_detail if self._reel.segment is None and self._last_detail else "no packets come"
+            seen = self._last_detail if self._reel.segment is None and self._last_detail else coded(Why.NO_PACKETS)
             self._suffer(Trouble.SILENT, seen)
 
 

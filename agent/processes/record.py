@@ -30,6 +30,7 @@ from agent.footage.naming import camera_uuid
 from agent.footage.recorder import Recorder
 from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.health import Liveness
+from agent.logins import Logins
 from agent.settings.load import load
 from agent.settings.models import Settings
 from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
@@ -64,7 +65,7 @@ def plans(settings: Settings) -> list[CameraPlan]:
         for stream, url in wanted:
             if url is not None:
                 address = Address(url, camera.transport, camera.username, camera.password_file)
-                found.append(CameraPlan(camera.id, uuid, camera.name, address, stream))
+                found.append(CameraPlan(camera.id, uuid, camera.name, address, stream, camera.record_sound))
     return found
 
 
@@ -88,6 +89,7 @@ class Record:
             sync_every_s=settings.footage.sync_every_s,
             silent_after_s=settings.footage.silent_after_s,
             algorithm=settings.footage.hash,
+            logins=Logins(runtime / "logins", clock),
         )
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}

@@ -117,6 +117,7 @@ class Camera(_Closed):
     password_file: File | None = None
     record: bool = True
     record_sub: bool = False
+    record_sound: bool = False
     count_people: bool = True
     threshold: Annotated[float, Field(ge=0.14, le=0.45)] | None = None
 

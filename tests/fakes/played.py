@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address
@@ -69,5 +70,5 @@ class PlayedCamera(Camera):
         """Anything else that a reader may say."""
         self._given.append(item)
 
-    def with_stream(self, connection: int, use: Callable[[VideoStream], T]) -> T | None:
-        return use(self._stream) if connection == self._connection else None
+    def with_streams(self, connection: int, use: Callable[[VideoStream, AudioStream | None], T]) -> T | None:
+        return use(self._stream, None) if connection == self._connection else None

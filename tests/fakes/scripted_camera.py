@@ -93,6 +93,8 @@ class ScriptedCamera(ScriptedServer):
         self.connections = 0
         self.setups: list[str] = []
         """The Transport line of every SETUP, and which of the streams it was for."""
+        self.refuses: dict[str, str] = {}
+        """Stream (`video`, `sound`) -> status line with which its SETUP is refused; "" for no answer at all."""
         self.multicast: tuple[str, int] | None = None
         """Group and port for a client that asks for multicast."""
         self._play = script
@@ -223,6 +225,9 @@ class _Peer:
             name = target.rpartition("/")[2]
             self._camera.setups.append(f"{name}: {asked}")
             number = next(line for line in lines if line.lower().startswith("cseq"))
+            if (refusal := self._camera.refuses.get(name)) is not None:
+                self._connection.sendall(f"RTSP/1.0 {refusal}\r\n{number}\r\n\r\n".encode() if refusal else b"")
+                return
             text = (
                 f"RTSP/1.0 200 OK\r\n{number}\r\nSession: 1;timeout=60\r\nTransport: {self._route(name, asked)}\r\n\r\n"
             )

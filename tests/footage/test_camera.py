@@ -67,12 +67,12 @@ def test_packets_of_a_real_stream(tmp_path: Path) -> None:
         assert isinstance(first, Arrived)
         assert (opened.codec, opened.width, opened.height) == ("h264", 320, 240)
         assert first.packet.is_keyframe
-        assert camera.with_stream(opened.connection, lambda stream: stream.type) == "video"
-        assert camera.with_stream(opened.connection + 1, lambda stream: stream.type) is None
+        assert camera.with_streams(opened.connection, lambda video, _: video.type) == "video"
+        assert camera.with_streams(opened.connection + 1, lambda video, _: video.type) is None
         server.stop()
         ended = next(each for each in taken(camera, Ended) if isinstance(each, Ended))
         assert (ended.trouble, ended.was_open) == (Trouble.SILENT, True)
-        assert camera.with_stream(opened.connection, lambda stream: stream.type) is None
+        assert camera.with_streams(opened.connection, lambda video, _: video.type) is None
     finally:
         camera.ask_to_stop()
         server.stop()
