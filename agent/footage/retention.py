@@ -36,6 +36,9 @@ LAST_DITCH_TIMES: Final = 3
 STAY_SHARE: Final = 0.05
 """Files go to another volume that has this much more of itself free (`spread`): then this one needs no room."""
 
+QUOTA_PART: Final = 0.002
+"""A quota that is exceeded is undercut by so much of it: some segments at a time."""
+
 YOUNGEST_PART: Final = 24
 """Even the ring leaves the last day's 24th part, an hour: a disk filled by others is no reason to keep nothing."""
 
@@ -89,13 +92,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """A volume that can be written to, in bytes."""
+class Space:
+    """A volume that can be written to, in bytes. Once less than the reserve is free, room is made up to `aim_bytes`:
+    some segments at a time, not one by one."""
 
     volume: str
     total_bytes: int
     free_bytes: int
     reserve_bytes: int
+    aim_bytes: int = 0
 
     @property
     def free_share(self) -> float:
@@ -138,17 +143,17 @@ def plan(
     lines: Lines,
     reels: Sequence[Sequence[Stored]],
     protection: Protection,
-    rooms: Sequence[Room],
+    spaces: Sequence[Space],
     used_bytes: int,
     most: int,
 ) -> Step:
     """The next step, of at most `most` segments.
 
     `reels` has, for each camera and stream, some of the oldest segments that no hold protects, in the order of their
-    recording; the footage of a whole reel is in it when its sequence is shorter than `most`. `rooms` are the volumes
+    recording; the footage of a whole reel is in it when its sequence is shorter than `most`. `spaces` are the volumes
     that can be written to, `used_bytes` what all footage takes: it counts against the quota.
     """
-    there = {room.volume for room in rooms}
+    there = {space.volume for space in spaces}
     free = [
         [
             each
@@ -162,10 +167,11 @@ def plan(
         if due:
             due.sort(key=lambda each: (each.dated_ns, each.camera, each.stream, each.seq))
             return Step(tuple((each, Reason.EXPIRED) for each in due[:most]))
-    need = _Need(policy, rooms, used_bytes)
+    need = _Need(policy, spaces, used_bytes)
     if not need.short:
         return Step(())
-    chosen = _fairly(policy, lines, free, need, lines.minimum_ns, most)
+    wish = _Need(policy, spaces, used_bytes, generous=True)
+    chosen = _fairly(policy, lines, free, wish, lines.minimum_ns, most)
     if chosen:
         return Step(tuple((each, Reason.QUOTA) for each in chosen))
     oldest = min((reel[0].dated_ns for reel in free if reel), default=None)
@@ -185,13 +191,15 @@ def _due(policy: Policy, lines: Lines, stored: Stored) -> int:
 class _Need:
     """How many bytes are to go, from where: falls as segments are chosen."""
 
-    def __init__(self, policy: Policy, rooms: Sequence[Room], used_bytes: int) -> None:
+    def __init__(self, policy: Policy, spaces: Sequence[Space], used_bytes: int, generous: bool = False) -> None:
         self._over = 0 if policy.quota_bytes is None else used_bytes - policy.quota_bytes
-        self._missing = {
-            room.volume: room.reserve_bytes - room.free_bytes
-            for room in rooms
-            if not any(other.free_share > room.free_share + STAY_SHARE for other in rooms)
-        }
+        if generous and policy.quota_bytes is not None and self._over > 0:
+            self._over += int(policy.quota_bytes * QUOTA_PART)
+        self._missing: dict[str, int] = {}
+        for each in spaces:
+            if each.free_bytes < each.reserve_bytes and not _has_better(each, spaces):
+                aim = max(each.aim_bytes, each.reserve_bytes) if generous else each.reserve_bytes
+                self._missing[each.volume] = aim - each.free_bytes
 
     @property
     def short(self) -> bool:
@@ -212,6 +220,11 @@ class _Need:
         self._over -= stored.bytes
         if stored.volume in self._missing:
             self._missing[stored.volume] -= stored.bytes
+
+
+def _has_better(space: Space, spaces: Sequence[Space]) -> bool:
+    """Whether new files go to another volume anyway."""
+    return any(other.free_share > space.free_share + STAY_SHARE for other in spaces)
 
 
 def _fairly(
@@ -353,12 +366,12 @@ def degrade(
     calm_ns: int = CALM_NS,
 ) -> Degradation:
     """The level now. As little is given up as lets what is left (`left_bytes` above the recorder's last ditch) last
-    until the oldest footage is past the minimum. With the ring allowed no camera is stopped for old footage."""
+    until the oldest footage is past the minimum. No camera is stopped for a quota, or while the ring is allowed."""
     levels = rungs(recorded)
     wanted = 0
     if breach is not None:
         top = len(levels) - 1
-        if policy.overwrite:
+        if policy.overwrite or breach.rule == "quota":
             top = 1 if top and any(each.stream == "sub" for each in recorded) else 0
         wanted = next((n for n in range(top + 1) if _lasts(levels[n], breach, recorded, left_bytes)), top)
     if wanted >= now.level:

@@ -67,6 +67,21 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.FOOTAGE_DAMAGED: _fault(
         2, ("录像文件损坏", "footage is damaged"), ("录像文件损坏已处理", "damaged footage was dealt with")
     ),
+    Kind.RETENTION_BREACH: _fault(
+        2,
+        ("录像存储不够，达不到规定的留存天数", "the disks cannot keep footage for as long as is required"),
+        ("录像存储恢复，达到规定的留存天数", "the disks keep footage for as long as is required again"),
+    ),
+    Kind.RETENTION_CHANGE: _fault(
+        2,
+        ("留存天数或时钟有变，24 小时后将删除更多录像", "days kept or clock changed: more footage will be deleted"),
+        ("录像留存的变更已了结", "the change of what footage is kept is settled"),
+    ),
+    Kind.DELETION_FAILING: _fault(
+        2,
+        ("到期录像删不掉", "footage that is due cannot be deleted"),
+        ("到期录像已能删除", "footage that is due can be deleted again"),
+    ),
     Kind.MODEL_MISSING: _fault(
         2, ("识别模型缺失或被改动", "the model is missing or altered"), ("识别模型恢复", "the model is in order again")
     ),

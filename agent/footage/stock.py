@@ -1,0 +1,215 @@
+"""What retention asks the index: the oldest footage of each reel, what all takes, and what is half deleted.
+
+Every question is answered from an index in a few milliseconds, however many rows there are; the sum of all sizes,
+which none answers, is kept up slice by slice.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.footage.hold import ENDLESS_NS, Protection
+from agent.footage.reconcile import DELETING
+from agent.footage.retention import Stored, dated
+
+_MORE: Final = 16
+"""Rows read beyond those wanted: a label that is not believed is dated by the next one."""
+
+_WINDOWS: Final = 32
+"""At most so many pieces of a reel are read for one answer; what lies behind them is found when they are gone."""
+
+SLICE_ROWS: Final = 4096
+
+_COLUMNS: Final = "seq, start_ns, end_ns, bytes, volume, path, digest, chain, state"
+
+
+def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every (camera, stream) that has segments."""
+    found: list[tuple[str, str]] = []
+    last = ("", "")
+    while True:
+        row = connection.execute(
+            "SELECT camera, stream FROM segment WHERE (camera, stream) > (?, ?) ORDER BY camera, stream LIMIT 1", last
+        ).fetchone()
+        if row is None:
+            return found
+        last = (str(row[0]), str(row[1]))
+        found.append(last)
+
+
+def oldest(
+    connection: sqlite3.Connection,
+    reel: tuple[str, str],
+    volumes: Iterable[str],
+    protection: Protection,
+    now_ns: int,
+    most: int,
+) -> list[Stored]:
+    """At most `most` of the oldest segments of a reel that ended, that no hold protects and whose volume is one of
+    these, in the order of their recording. `now_ns` is a time that can be trusted."""
+    there = sorted(set(volumes))
+    found: list[Stored] = []
+    after_seq = -1
+    label: tuple[int, int] | None = None
+    for _ in range(_WINDOWS):
+        rows = _window(connection, reel, there, after_seq, most + _MORE)
+        labels = [(row["start_ns"], row["end_ns"]) for row in rows]
+        seed = [label] if label is not None else []
+        dates = dated([*seed, *labels], now_ns)[len(seed) :]
+        last: tuple[int, int] | None = None
+        for row, date in zip(rows, dates, strict=True):
+            last = protection.of(reel[0], row["start_ns"], row["end_ns"])
+            if last is None and date is not None and row["state"] != DELETING:
+                found.append(_stored(reel, row, date))
+        if len(rows) < most + _MORE or len(found) >= most:
+            break
+        after_seq, label = rows[-1]["seq"], labels[-1]
+        if last is not None and not found:
+            beyond = _first_after(connection, reel, last[1])
+            if beyond is None:
+                break
+            after_seq = max(after_seq, beyond - 1)
+    return found[:most]
+
+
+def _window(
+    connection: sqlite3.Connection, reel: tuple[str, str], volumes: Sequence[str], after_seq: int, limit: int
+) -> list[sqlite3.Row]:
+    marks = ", ".join("?" for _ in volumes)
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM segment WHERE camera = ? AND stream = ? AND seq > ? AND end_ns IS NOT NULL"
+        f" AND state != 'open' AND volume IN ({marks}) ORDER BY seq LIMIT ?",
+        (*reel, after_seq, *volumes, limit),
+    ).fetchall()
+
+
+def _first_after(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int) -> int | None:
+    """The number of the first segment that starts at or after a time: what lies before it is held."""
+    if from_ns >= ENDLESS_NS:
+        return None
+    row = connection.execute(
+        "SELECT seq FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ? ORDER BY start_ns LIMIT 1",
+        (*reel, from_ns),
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def _stored(reel: tuple[str, str], row: sqlite3.Row, dated_ns: int) -> Stored:
+    return Stored(
+        *reel, row["seq"], row["start_ns"], row["end_ns"], row["bytes"], row["volume"], row["path"], row["digest"],
+        row["chain"], row["state"], dated_ns,
+    )  # fmt: skip
+
+
+def deleting(connection: sqlite3.Connection, volumes: Iterable[str]) -> list[Stored]:
+    """Segments of these volumes that are half deleted."""
+    found: list[Stored] = []
+    for volume in volumes:
+        rows = connection.execute(
+            f"SELECT camera, stream, {_COLUMNS} FROM segment WHERE volume = ? AND state = 'deleting' LIMIT 1000",
+            (volume,),
+        )
+        found += [_stored((row["camera"], row["stream"]), row, row["end_ns"] or row["start_ns"]) for row in rows]
+    return found
+
+
+def first_start(connection: sqlite3.Connection, reel: tuple[str, str]) -> int | None:
+    """Where the footage of a reel begins, by what was recorded first."""
+    row = connection.execute(
+        "SELECT start_ns FROM segment WHERE camera = ? AND stream = ? AND state != 'deleting' ORDER BY seq LIMIT 1",
+        reel,
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def newest_end(connection: sqlite3.Connection) -> int | None:
+    """Where the footage ends that was written last."""
+    row = connection.execute("SELECT end_ns FROM segment WHERE end_ns IS NOT NULL ORDER BY id DESC LIMIT 1").fetchone()
+    return int(row[0]) if row else None
+
+
+def bytes_between(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int, to_ns: int) -> int:
+    """What the segments of a reel that start in a range take."""
+    row = connection.execute(
+        "SELECT SUM(bytes) FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ? AND start_ns < ?",
+        (*reel, from_ns, to_ns),
+    ).fetchone()
+    return int(row[0] or 0)
+
+
+def note(connection: sqlite3.Connection, name: str) -> str | None:
+    """A note that a chore left."""
+    row = connection.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+    return str(row[0]) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What stands before a segment in its reel: the head of the chain there, and the number."""
+
+    seq: int
+    chain: str
+
+
+def before(connection: sqlite3.Connection, reel: tuple[str, str], seq: int) -> Neighbour:
+    """The segment or the end of the tombstone that stands before number `seq`; number 0 when nothing does."""
+    living = connection.execute(
+        "SELECT seq, chain FROM segment WHERE camera = ? AND stream = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
+        (*reel, seq),
+    ).fetchone()
+    buried = connection.execute(
+        "SELECT last_seq, after FROM tombstone WHERE camera = ? AND stream = ? AND first_seq < ?"
+        " ORDER BY first_seq DESC LIMIT 1",
+        (*reel, seq),
+    ).fetchone()
+    both = [Neighbour(int(row[0]), str(row[1] or "")) for row in (living, buried) if row is not None]
+    return max(both, key=lambda each: each.seq, default=Neighbour(0, ""))
+
+
+class Usage:
+    """What all footage takes, in bytes, and what each reel takes: exact but for what changed since its slice of the
+    table was last summed. `known` once every slice was."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self._slices: dict[int, dict[tuple[str, str], int]] = {}
+        self._next = 0
+
+    def refresh(self, connection: sqlite3.Connection, slices: int = 2) -> None:
+        """Sum the newest slice anew, and the next `slices` in turn."""
+        last = (connection.execute("SELECT COALESCE(MAX(id), 0) FROM segment").fetchone()[0]) // SLICE_ROWS
+        for number in [number for number in self._slices if number > last]:
+            del self._slices[number]
+        for _ in range(slices):
+            self._sum(connection, self._next)
+            self._next += 1
+            if self._next > last:
+                self._next, self.known = 0, True
+        self._sum(connection, last)
+
+    def less(self, stored: Iterable[Stored]) -> None:
+        """These are gone; the next sums say so too."""
+        for each in stored:
+            reel = (each.camera, each.stream)
+            for slice_ in self._slices.values():
+                if slice_.get(reel, 0) >= each.bytes:
+                    slice_[reel] -= each.bytes
+                    break
+
+    @property
+    def total_bytes(self) -> int:
+        """What all reels take."""
+        return sum(sum(each.values()) for each in self._slices.values())
+
+    def of(self, reel: tuple[str, str]) -> int:
+        """What one reel takes."""
+        return sum(each.get(reel, 0) for each in self._slices.values())
+
+    def _sum(self, connection: sqlite3.Connection, number: int) -> None:
+        rows = connection.execute(
+            "SELECT camera, stream, SUM(bytes) FROM segment WHERE id >= ? AND id < ?"
+            " AND state NOT IN ('lost', 'deleting') GROUP BY camera, stream",
+            (number * SLICE_ROWS, (number + 1) * SLICE_ROWS),
+        )
+        self._slices[number] = {(row[0], row[1]): int(row[2]) for row in rows}
