@@ -23,8 +23,11 @@ from agent.clock import Clock, SystemClock, stamp
 from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
 from agent.footage import rows
 from agent.footage.ask import answer_segments, answer_spans, times
+from agent.footage.checkpoints import Checkpoints
+from agent.footage.effects import effects
 from agent.footage.fault import Fault
 from agent.footage.index import Index
+from agent.footage.journal import Journal
 from agent.footage.keeper import Chore, Keeper
 from agent.footage.naming import camera_uuid
 from agent.footage.recorder import Recorder
@@ -91,8 +94,12 @@ class Record:
             algorithm=settings.footage.hash,
             logins=Logins(runtime / "logins", clock),
         )
+        index, recorder = self._recorder.index, self._recorder
+        self._journal = Journal(index, lambda: list(recorder.mounted().values()), clock, effects)
+        self._checkpoints = Checkpoints(index, self._journal, clock, settings.paths.data, settings.facility.id)
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
+        verbs |= {"checkpoint": self._checkpoints.ask_checkpoint, "sign_manifest": self._checkpoints.ask_signature}
         self._server = Server(runtime / "record.sock", verbs)
         self._liveness = Liveness(clock)
         self._stop = threading.Event()
@@ -132,7 +139,8 @@ class Record:
 
     def _chores(self, settings: Settings) -> list[Chore]:
         """What the keeper does, in this order."""
-        return []
+        # First the journal: holds that a volume alone knows of hold before anything is deleted.
+        return [self._journal, self._checkpoints]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {

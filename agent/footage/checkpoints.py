@@ -1,0 +1,235 @@
+"""The chore that signs: the device key, a checkpoint every hour, and what people ask to have signed.
+
+Works on the keeper's thread; `ask_*`, `faults` and `status` may be used by any.
+
+Invariants
+1. The public key stands in the journal before the first thing that is signed with it.
+2. Another key than the one that signed before is told for a day, and noted for ever as a row `key`.
+3. An export is noted in the journal before it is signed.
+"""
+
+import base64
+import logging
+import sqlite3
+import string
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import Clock
+from agent.facts import ConditionKind, Stamp, Text
+from agent.footage.checkpoint import StreamHead, export_text, key_detail, signed, text_to_sign, unsigned
+from agent.footage.device_key import DeviceKey, KeyUnusable, device_key
+from agent.footage.fault import Fault
+from agent.footage.index import Index
+from agent.footage.journal import Journal, JournalWaits, rows_after
+from agent.footage.journal_chain import Kind, Row
+from agent.wire import Reply, Request
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 3600.0
+"""A checkpoint an hour (design, evidence)."""
+
+KEY_RETRY_S: Final = 60.0
+TOLD_FOR_NS: Final = 24 * 3600 * 1_000_000_000
+"""How long another key than before is told as a condition."""
+
+MOST_ASKED: Final = 16
+_HEX: Final = frozenset(string.hexdigits.lower())
+
+Asked = tuple[Callable[[Request, Reply, Stamp], None], Request, Reply]
+
+
+class Checkpoints:
+    """See the top of the module."""
+
+    name = "checkpoints"
+    every_s = 0.5
+
+    def __init__(self, index: Index, journal: Journal, clock: Clock, folder: Path, facility: str) -> None:
+        """`folder` is the data directory, where the key lies."""
+        self._index = index
+        self._journal = journal
+        self._clock = clock
+        self._folder = folder
+        self._facility = facility
+        self._key: DeviceKey | None = None
+        self._noted = False
+        self._changed: Row | None = None
+        """The row of a key that replaced another one."""
+        self._unusable: str | None = None
+        self._try_key_ns = 0
+        self._due_ns = 0
+        self._newest: dict[str, Any] | None = None
+        self._asked: deque[Asked] = deque()
+
+    def step(self, now: Stamp) -> None:
+        """Sign a checkpoint when it is time, and what was asked for."""
+        try:
+            if self._ready(now) and now.mono_ns >= self._due_ns:
+                self._checkpoint(now)
+        except JournalWaits as error:
+            log.debug("no checkpoint yet: %s", error)
+        except KeyUnusable as error:
+            self._cannot_sign(error, now)
+        while self._asked:
+            act, request, reply = self._asked.popleft()
+            self._answer(act, request, reply, now)
+
+    def ask_checkpoint(self, request: Request, reply: Reply) -> None:
+        """The verb `checkpoint`: sign one now."""
+        self._ask(self._on_checkpoint, request, reply)
+
+    def ask_signature(self, request: Request, reply: Reply) -> None:
+        """The verb `sign_manifest` {sha256, who, why, subject}: note an export, and sign it (`export_text`)."""
+        self._ask(self._on_manifest, request, reply)
+
+    @property
+    def key(self) -> DeviceKey | None:
+        """The key, once it is known."""
+        return self._key
+
+    def faults(self) -> list[Fault]:
+        """A key that cannot be used, and one that is not the one that signed before."""
+        if self._unusable is not None:
+            return [Fault(ConditionKind.EVIDENCE_BROKEN, "key/device", (("detail", self._unusable),))]
+        changed = self._changed
+        if changed is None or self._clock.wall_ns() - changed.at_ns > TOLD_FOR_NS:
+            return []
+        told = changed.told()
+        detail = (("detail", f"another device key than before ({told.get('why')})"), ("key", str(told["fingerprint"])))
+        return [Fault(ConditionKind.EVIDENCE_BROKEN, "key/device", detail)]
+
+    def status(self) -> dict[str, Any]:
+        """Fingerprint and newest checkpoint: what is to be published outside the machine."""
+        key = self._key
+        return {"fingerprint": key.fingerprint if key else None, "checkpoint": self._newest}
+
+    def _ready(self, now: Stamp) -> bool:
+        """Whether key and journal are there, and the key stands in the journal. Raises JournalWaits, KeyUnusable."""
+        if self._key is None:
+            if now.mono_ns < self._try_key_ns:
+                return False
+            self._key = device_key(self._folder, str(now.wall_ns // 1_000_000_000))
+            self._unusable = None
+        if self._journal.head is None:
+            return False
+        if not self._noted:
+            self._note_key(self._key)
+            self._noted = True
+        return True
+
+    def _note_key(self, key: DeviceKey) -> None:
+        with self._index.reading() as connection:
+            row = _newest(connection, Kind.KEY)
+            checkpoint = _newest(connection, Kind.CHECKPOINT)
+        if checkpoint is not None:
+            self._newest = _short(checkpoint)
+        previous = str(row.told().get("fingerprint")) if row is not None else None
+        if row is None or previous != key.fingerprint:
+            why = "first" if row is None and not key.lost else key.lost or "replaced"
+            row = self._journal.append(Kind.KEY, key_detail(key.public, key.fingerprint, previous, why))
+            if why != "first":
+                log.error("the device key is another one than before: %s (%s)", key.fingerprint, why)
+        if row.told().get("why") != "first":
+            self._changed = row
+
+    def _checkpoint(self, now: Stamp) -> Row:
+        key, head = self._key, self._journal.head
+        if key is None or head is None:
+            raise JournalWaits("key or journal are not known yet")
+        with self._index.reading() as connection:
+            heads = stream_heads(connection)
+        detail = unsigned(now.wall_ns, now.quality.value, self._facility, head, heads, key.fingerprint)
+        row = self._journal.append(Kind.CHECKPOINT, signed(detail, key.sign(text_to_sign(detail))))
+        self._due_ns = now.mono_ns + int(EVERY_S * 1e9)
+        self._newest = _short(row)
+        return row
+
+    def _cannot_sign(self, error: KeyUnusable, now: Stamp) -> None:
+        if self._unusable is None:
+            log.error("nothing can be signed: %s", error)
+        self._unusable = str(error)
+        self._key, self._noted = None, False
+        self._try_key_ns = now.mono_ns + int(KEY_RETRY_S * 1e9)
+
+    def _ask(self, act: Callable[[Request, Reply, Stamp], None], request: Request, reply: Reply) -> None:
+        if len(self._asked) >= MOST_ASKED:
+            reply.refuse("busy", Text("签名请求太多，请稍后再试", "too much is to be signed; try again later"))
+        else:
+            self._asked.append((act, request, reply))
+
+    def _answer(self, act: Callable[[Request, Reply, Stamp], None], request: Request, reply: Reply, now: Stamp) -> None:
+        try:
+            if not self._ready(now):
+                raise JournalWaits("key or journal are not known yet")
+            act(request, reply, now)
+        except (JournalWaits, KeyUnusable, sqlite3.Error, ValueError) as error:
+            if isinstance(error, KeyUnusable):
+                self._cannot_sign(error, now)
+            reply.refuse("not_signed", Text(f"无法签名：{error}", f"not signed: {error}"))
+
+    def _on_checkpoint(self, request: Request, reply: Reply, now: Stamp) -> None:
+        row = self._checkpoint(now)
+        reply.done({"n": row.n, "at_ns": row.at_ns})
+
+    def _on_manifest(self, request: Request, reply: Reply, now: Stamp) -> None:
+        args = request.args
+        digest = args.get("sha256")
+        if not isinstance(digest, str) or len(digest) != 64 or not _HEX.issuperset(digest):
+            raise ValueError("sha256 must be 64 hexadecimal digits in lower case")
+        detail = {name: str(args.get(name, ""))[:200] for name in ("who", "why", "subject")}
+        row = self._journal.append(Kind.EXPORT, {"manifest_sha256": digest, "uid": request.peer.uid, **detail})
+        key = self._key
+        assert key is not None
+        text = export_text(digest, now.wall_ns, row)
+        reply.done({
+            "signed": text.decode(), "signature": base64.b64encode(key.sign(text)).decode(),
+            "public_key": base64.b64encode(key.public).decode(), "fingerprint": key.fingerprint,
+            "at_ns": now.wall_ns, "n": row.n, "hash": row.hash,
+        })  # fmt: skip
+
+
+def stream_heads(connection: sqlite3.Connection) -> list[StreamHead]:
+    """Where the chain of every camera and stream stands: at its newest segment that has ended, or the tombstone of
+    it."""
+    found: list[StreamHead] = []
+    for camera, stream in reels(connection):
+        row = connection.execute(
+            "SELECT seq, chain FROM segment WHERE camera = ? AND stream = ? AND chain IS NOT NULL"
+            " UNION ALL SELECT last_seq, after FROM (SELECT last_seq, after FROM tombstone WHERE camera = ?"
+            " AND stream = ? AND after != '' ORDER BY first_seq DESC LIMIT 1) ORDER BY 1 DESC LIMIT 1",
+            (camera, stream, camera, stream),
+        ).fetchone()
+        if row is not None:
+            found.append(StreamHead(camera, stream, row[0], row[1]))
+    return found
+
+
+def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every camera and stream of which anything was recorded, without reading through the table."""
+    found: set[tuple[str, str]] = set()
+    for table in ("segment", "tombstone"):
+        now: tuple[str, str] | None = ("", "")
+        while now is not None:
+            row = connection.execute(
+                f"SELECT camera, stream FROM {table} WHERE (camera, stream) > (?, ?) ORDER BY camera, stream LIMIT 1",
+                now,
+            ).fetchone()
+            now = (str(row[0]), str(row[1])) if row else None
+            if now is not None:
+                found.add(now)
+    return sorted(found)
+
+
+def _newest(connection: sqlite3.Connection, kind: str) -> Row | None:
+    found = connection.execute("SELECT MAX(n) FROM journal WHERE kind = ?", (kind,)).fetchone()[0]
+    return rows_after(connection, found - 1, 1)[0] if found else None
+
+
+def _short(row: Row) -> dict[str, Any]:
+    """A checkpoint in the form that is published: who has it can tell later whether the journal was cut or forged."""
+    told = row.told()
+    return {"n": row.n, "hash": row.hash, "at_ns": row.at_ns, "key": told["key"], "signature": told["signature"]}

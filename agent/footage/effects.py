@@ -1,0 +1,53 @@
+"""PURE. What a row of the journal changes in the tables, when it was taken over from a volume's copy.
+
+Invariants
+1. A hold that a volume knows of holds again; a release of it ends it again, in the order of the journal.
+2. What was deleted stands as a tombstone again, so that the chain bridges it and no number is given twice.
+3. A row that cannot be read changes nothing.
+"""
+
+from dataclasses import fields
+from typing import Any, Final
+
+from agent.footage.hold import Hold, hold_of
+from agent.footage.journal_chain import Kind, Row
+from agent.footage.rows import Statement
+
+_HOLD: Final = tuple(each.name for each in fields(Hold))
+_TOMBSTONE: Final = (
+    "camera", "stream", "first_seq", "last_seq", "from_ns", "to_ns", "segments", "bytes", "before", "after", "reason",
+    "deleted_ns",
+)  # fmt: skip
+
+
+def effects(row: Row) -> list[Statement]:
+    """The statements that carry out one row."""
+    told = row.told()
+    match row.kind:
+        case Kind.HOLD:
+            return _hold(told)
+        case Kind.RELEASE:
+            values = (told.get("released_ns"), told.get("released_by"), told.get("id"))
+            return [("UPDATE hold SET released_ns = ?, released_by = ? WHERE id = ?", values)]
+        case Kind.TOMBSTONE:
+            return _tombstone(told)
+    return []
+
+
+def _hold(told: dict[str, Any]) -> list[Statement]:
+    try:
+        hold = hold_of(told)
+    except ValueError:
+        return []
+    values = [getattr(hold, name) for name in _HOLD]
+    return [(f"INSERT OR REPLACE INTO hold ({', '.join(_HOLD)}) VALUES ({', '.join('?' for _ in _HOLD)})", values)]
+
+
+def _tombstone(told: dict[str, Any]) -> list[Statement]:
+    segments = told.get("segments")
+    told = {**told, "segments": len(segments) if isinstance(segments, list) else 0}
+    if any(name not in told for name in _TOMBSTONE):
+        return []
+    marks = ", ".join("?" for _ in _TOMBSTONE)
+    sql = f"INSERT OR REPLACE INTO tombstone ({', '.join(_TOMBSTONE)}) VALUES ({marks})"
+    return [(sql, [told[name] for name in _TOMBSTONE])]
