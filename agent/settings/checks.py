@@ -70,6 +70,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_nothing_watches(values),
         *_half_done(values),
         *_in_the_open(values),
+        *_overwritten(values),
         *_not_there(values, folder),
     ]
     return Checked(mistakes, list(_files(values, folder)), warnings)
@@ -155,12 +156,17 @@ def _ports(values: _Section) -> Iterator[Found]:
 def _days(values: _Section) -> Iterator[Found]:
     footage = _section(values, "footage")
     least, target = footage.get("minimum_days", 30), footage.get("target_days", 90)
-    if type(least) is int and type(target) is int and target < least:
-        text = Text(
-            f"应不小于 minimum_days（{least}）（{target}）",
-            f"must not be less than minimum_days, {least} (got {target})",
-        )
-        yield ("footage", "target_days" if "target_days" in footage else "minimum_days"), text
+    wanted = (
+        (target, "target_days" if "target_days" in footage else "minimum_days"),
+        (footage.get("sub_target_days"), "sub_target_days"),
+    )
+    for days, key in wanted:
+        if type(least) is int and type(days) is int and days < least:
+            text = Text(
+                f"应不小于 minimum_days（{least}）（{days}）",
+                f"must not be less than minimum_days, {least} (got {days})",
+            )
+            yield ("footage", key), text
 
 
 def _time_zone(values: _Section) -> Iterator[Found]:
@@ -312,6 +318,16 @@ def _in_the_open(values: _Section) -> Iterator[Found]:
                 yield place, text
         elif address.startswith("mqtt://") and not _is_loopback(address):
             yield place, Text("未加密，建议 mqtts://", "not encrypted, better mqtts://")
+
+
+def _overwritten(values: _Section) -> Iterator[Found]:
+    footage = _section(values, "footage")
+    if footage.get("overwrite") == "oldest":
+        text = Text(
+            "盘满时会删除不到最少天数的录像（记入日志）",
+            "a full disk deletes footage younger than the minimum (it is recorded that it did)",
+        )
+        yield ("footage", "overwrite"), text
 
 
 def _not_there(values: _Section, folder: Path) -> Iterator[Found]:

@@ -116,6 +116,7 @@ class Camera(_Closed):
     username: str | None = None
     password_file: File | None = None
     record: bool = True
+    importance: Annotated[int, Field(ge=1, le=9)] = 5
     record_sub: bool = False
     record_sound: bool = False
     count_people: bool = True
@@ -133,6 +134,11 @@ class Footage(_Closed):
     minimum_days: Annotated[int, Field(ge=30, le=3650)] = 30
     minimum_rule: str = "济宁市工作方案 14"
     target_days: Annotated[int, Field(ge=30, le=3650)] = 90
+    sub_target_days: Annotated[int, Field(ge=30, le=3650)] | None = None
+    quota_gb: Annotated[float, Field(ge=1, le=1_000_000)] | None = None
+    reserve_gb: Annotated[float, Field(ge=0.1, le=100_000)] | None = None
+    overwrite: Literal["never", "oldest"] = "never"
+    incident_hold_days: Annotated[int, Field(ge=30, le=3650)] = 180
 
 
 class Bridge(_Closed):

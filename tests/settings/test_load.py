@@ -79,7 +79,7 @@ def test_ten_mistakes_are_ten_messages_in_the_order_of_the_file() -> None:
         "f.yaml:11:11: cameras[0].main: 应为 rtsp://主机[:端口]/路径（'http://192.0.2.1/main'）",
         (
             "f.yaml:12:5: cameras[0].fps: 不认识的键，这里可用：id, name, room, main, sub, transport, username, "
-            "password_file, record, record_sub, record_sound, count_people, threshold"
+            "password_file, record, importance, record_sub, record_sound, count_people, threshold"
         ),
         "f.yaml:13:9: cameras[1].id: 与 cameras[0] 的 id 相同",
         (
