@@ -298,7 +298,9 @@ class Reel:
             return
         end_ns = self.end_ns + offset - self._end_offset_ns
         if end_ns > self.end_ns:
-            self._left_out(self.end_ns, end_ns, self._end_offset_ns)
+            left_out = Gap(self.end_ns, end_ns, GapReason.CLOCK_STEP, f"+{(end_ns - self.end_ns) / NS:.1f} s")
+            clock = rows.RowClock(self._store.boot, self._end_offset_ns, self._quality)
+            self._store.index.submit(rows.put_gap(*self._plan.key, left_out, clock))
         self.end_ns, self._end_offset_ns = end_ns, offset
 
     def clock_was_set(self, before_offset_ns: int, now: Stamp) -> None:
@@ -306,17 +308,9 @@ class Reel:
         before_ns = now.mono_ns + before_offset_ns
         statements = rows.split_gap(*self._plan.key, before_ns, now.wall_ns, self._clock_of(now))
         self._store.index.submit(*statements)
-        if now.wall_ns > before_ns:
-            self._left_out(before_ns, now.wall_ns, before_offset_ns)
         if self.end_ns is not None and self._end_offset_ns is not None:
             self.end_ns += now.wall_ns - before_ns
             self._end_offset_ns += now.wall_ns - before_ns
-
-    def _left_out(self, from_ns: int, to_ns: int, offset_ns: int) -> None:
-        """Moments that never were: the clock was set forward over them."""
-        gap = Gap(from_ns, to_ns, GapReason.CLOCK_STEP, f"+{(to_ns - from_ns) / NS:.1f} s")
-        clock = rows.RowClock(self._store.boot, offset_ns, self._quality)
-        self._store.index.submit(rows.put_gap(*self._plan.key, gap, clock))
 
     def _clock_of(self, now: Stamp) -> rows.RowClock:
         return rows.RowClock(self._store.boot, now.wall_ns - now.mono_ns, now.quality.value)

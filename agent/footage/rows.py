@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason, SegmentRef
+from agent.footage.timeline import FAR_OFF_NS, NS, Gap, GapReason, SegmentRef
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with question marks, and the values for them."""
@@ -113,6 +113,8 @@ class RowClock:
     quality: str = "ntp"
 
 
+_GAP_COLUMNS: Final = "camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality"
+
 NO_CLOCK: Final = RowClock()
 """Times that are not moved."""
 
@@ -120,8 +122,7 @@ NO_CLOCK: Final = RowClock()
 def put_gap(camera: str, stream: str, gap: Gap, clock: RowClock = NO_CLOCK) -> Statement:
     """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
     return (
-        "INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR IGNORE INTO gap ({_GAP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (camera, stream, gap.from_ns, gap.to_ns, gap.reason, gap.detail, clock.boot, clock.offset_ns, clock.quality),
     )
 
@@ -151,8 +152,8 @@ def mark_gap(
 
 _LASTS: Final = "camera = ? AND stream = ? AND to_ns IS NULL"
 
-_BEGIN_GAP: Final = """
-    INSERT OR IGNORE INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality) SELECT ?, ?,
+_BEGIN_GAP: Final = f"""
+    INSERT OR IGNORE INTO gap ({_GAP_COLUMNS}) SELECT ?, ?,
     MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND stream = ? AND to_ns <= ?), 0)), NULL, ?, ?,
     ?, ?, ?"""
 """A gap begins where the footage ended, or where the gap row after that footage did."""
@@ -168,13 +169,19 @@ def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
 
 def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
     """The clock was set from `before_ns` to `now_ns` while a gap lasts: it ends by the old clock, and goes on by
-    `clock`, so that the times of a row are all of one clock."""
+    `clock`, so that the times of a row are all of one clock. What was left out by setting it forward is a gap, too."""
     reel = (camera, stream)
+    step = Gap(before_ns, now_ns, GapReason.CLOCK_STEP, f"+{(now_ns - before_ns) / NS:.1f} s")
     return [
         (
-            "INSERT INTO gap (camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality)"
-            " SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap"
-            f" WHERE {_LASTS} AND from_ns < ?",
+            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            SELECT camera, stream, ?, ?, ?, ?, boot, offset_ns, quality FROM gap WHERE {_LASTS} AND ? < ?""",
+            (step.from_ns, step.to_ns, step.reason, step.detail, *reel, before_ns, now_ns),
+        ),
+        (
+            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
+            WHERE {_LASTS} AND from_ns < ?""",
             (before_ns, *reel, before_ns),
         ),
         (
@@ -308,7 +315,8 @@ def last_of(connection: sqlite3.Connection, camera: str, stream: str) -> Last:
         reel,
     ).fetchone()
     told = RowClock(*clock) if clock else NO_CLOCK
-    return Last(seq, *(found[0] if found else None for found in (ended, digest, chain)), clock=told)
+    end_ns, last_digest, head = (found[0] if found else None for found in (ended, digest, chain))
+    return Last(seq, end_ns, last_digest, head, told)
 
 
 def camera_named(connection: sqlite3.Connection, camera_id: str) -> str | None:

@@ -4,6 +4,7 @@ Used by the recording thread alone; what other threads may read is said there.
 
 Invariants
 1. A segment begins with a key frame; a run overlaps the footage before it only when the clock was set back.
+   What a camera sends without a break is footage without a break, whatever its clock says.
 2. While a run is under way a file is open; whatever ends the run ends the file, with a gap and its reason.
 3. Nothing that a camera or a disk does ends the recording thread.
 """
@@ -17,6 +18,7 @@ from av.packet import Packet
 
 from agent.camera_words import Why
 from agent.camera_words import detail as coded
+from agent.clock import stamp
 from agent.facts import Stamp
 from agent.footage.camera import Arrived, Camera, Ended, Heard, Item, Opened, Overflowed, Trouble
 from agent.footage.reel import CameraPlan, Reel, Store
@@ -32,9 +34,9 @@ from agent.footage.timeline import (
     advance,
     begin_run,
     clock_stepped,
+    follow,
     key_overdue,
     sane_head,
-    sane_next,
     should_cut,
 )
 
@@ -82,7 +84,7 @@ class Track:
         self._held: list[_Held] = []
         self._run: RunTime | None = None
         self._run_offset_ns = 0
-        self._offset_ns = 0
+        self._offset_ns = store.clock.wall_ns() - now
         self._clock_jumped = self._other_picture = False
         self._last_detail = ""
         self._sound = Soundtrack()
@@ -122,9 +124,11 @@ class Track:
 
     def turn(self, now: Stamp) -> None:
         """Take what the camera gave since the last turn, and look at the clocks."""
-        self._offset_ns = now.wall_ns - now.mono_ns
+        before_ns, self._offset_ns = self._offset_ns, now.wall_ns - now.mono_ns
         if self._run is not None and clock_stepped(self._run_offset_ns, self._offset_ns):
             self._clock_jumped = True
+        if self._reel.segment is None and clock_stepped(before_ns, self._offset_ns):
+            self._reel.clock_was_set(before_ns, now)
         disk = self._reel.disk
         if self._reel.segment is not None and disk is not None and not disk.open:
             self.end(disk.closed_for, disk.detail)
@@ -232,11 +236,14 @@ class Track:
         key = packet.is_keyframe
         raw = Raw(packet.pts, packet.dts, packet.duration or opened.nominal_ticks)
         if self._run is not None:
-            times = sane_next(self._run.last_dts, raw, opened.nominal_ticks, self._run.base)
-            if isinstance(times, Sane):
-                self._next(packet, times, key, item.mono_ns)
+            arrival_ns = item.mono_ns + (self._run_offset_ns if self._clock_jumped else self._offset_ns)
+            found = follow(self._run, raw, opened.nominal_ticks, arrival_ns)
+            if found is not None:
+                self._run = found[1]
+                self._next(item, raw, found[0])
                 return
-            self.end(GapReason.CAMERA_CLOCK, coded(Why.TIME_JUMPED, times.value))
+            missing_ns = arrival_ns - self._run.last_ns
+            self.end(GapReason.CAMERA_SILENT, coded(Why.PACKETS_MISSING, f"{missing_ns / NS:.1f}"))
         if key or self._held:
             self._held.append(_Held(packet, raw, item.mono_ns))
             if len(self._held) >= MAX_HELD:
@@ -251,12 +258,18 @@ class Track:
         base = TimeBase(opened.time_base.numerator, opened.time_base.denominator)
         times = sane_head([each.raw for each in held], opened.nominal_ticks, base)
         arrivals = [(each.dts, one.mono_ns + self._offset_ns) for each, one in zip(times, held, strict=True)]
-        not_before = None if self._clock_jumped else self._reel.end_ns
-        if self._clock_jumped:
+        self._reel.keep_up_with_clock(stamp(self._store.clock))
+        row = self._reel.row
+        if self._clock_jumped or row is not None:
             self._sound.begin_anew()
         self._clock_jumped = False
-        run = begin_run(base, arrivals, not_before)
-        if not self._reel.open(opened, run.anchor_ns, new_run=True):
+        if row is None:
+            run = begin_run(base, arrivals, self._reel.end_ns)
+        else:  # what the camera said of its time was wrong: its footage went on without a break
+            run = begin_run(base, arrivals, row.start_ns + 1)
+            if not self._reel.finish(run.anchor_ns):
+                return
+        if not self._reel.open(opened, run.anchor_ns, self._offset_ns):
             return
         self.trouble, self.detail = None, ""
         self._run_offset_ns = self._offset_ns
@@ -280,8 +293,9 @@ class Track:
             if not self._reel.write_sound(found[0], opened.sound.rate, found[1]):
                 self._run, self._held = None, []
 
-    def _next(self, packet: "Packet[Any]", times: Sane, key: bool, mono_ns: int) -> None:
+    def _next(self, item: Arrived, raw: Raw, times: Sane) -> None:
         """Add a packet to the run, in this file or in the next."""
+        packet, key, mono_ns = item.packet, item.packet.is_keyframe, item.mono_ns
         run, row, opened = self._run, self._reel.row, self._opened
         assert run is not None
         assert row is not None
@@ -292,13 +306,16 @@ class Track:
         new_run = self._clock_jumped or moved.far_off
         if should_cut(key, moved.last_ns - row.start_ns, self._reel.limit_ns, new_run or self._other_picture):
             self._other_picture = False
+            if moved.far_off and not self._clock_jumped:
+                self._held = [_Held(packet, raw, mono_ns)]  # the file ends where these packets begin
+                return
             if not self._reel.finish(moved.last_ns):
                 return
             if new_run:
-                self._reel.gap(GapReason.CLOCK_STEP if self._clock_jumped else GapReason.CAMERA_CLOCK, "")
-                self._held = [_Held(packet, Raw(times.pts, times.dts, 0), mono_ns)]
+                self._reel.gap(GapReason.CLOCK_STEP, "")
+                self._held = [_Held(packet, raw, mono_ns)]
                 return
-            if not self._reel.open(opened, moved.last_ns, new_run=False):
+            if not self._reel.open(opened, moved.last_ns):
                 return
         if self._reel.write(packet, times, moved.last_ns):
             self._run = moved
