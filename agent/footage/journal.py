@@ -65,6 +65,7 @@ class Journal:
         """Volume -> number of the last row of its copy, once it was healed."""
         self._failing: dict[Path, str] = {}
         self._forked: dict[Path, str] = {}
+        self._generation = index.generation
         self._seldom = Seldom(log, clock)
 
     @property
@@ -79,7 +80,7 @@ class Journal:
         """
         self._look()
         if self._head is None:
-            raise JournalWaits("the journal is not known yet: no volume is there")
+            raise JournalWaits("the journal is not known yet: the index or every volume is away")
         row = next_row(self._head, self._clock.wall_ns(), kind, detail)
         self._commit(row, statements)
         self._copy_all()
@@ -129,14 +130,23 @@ class Journal:
     def _look(self) -> None:
         """Know where the journal ends, and heal the copies of volumes that came."""
         self._arrived()
+        if self._index.generation != self._generation:
+            # footage.db was broken, and another one was begun.
+            self._generation = self._index.generation
+            self._head = None
+            self._copied.clear()
         volumes = self._volumes()
         for path in list(self._copied):
             if path not in volumes:
                 del self._copied[path]
         self._failing = {path: text for path, text in self._failing.items() if path in volumes}
         if self._head is None:
-            with self._index.reading() as connection:
-                head = head_of(connection)
+            try:
+                with self._index.reading() as connection:
+                    head = head_of(connection)
+            except sqlite3.DatabaseError as error:
+                log.debug("the journal cannot be read yet: %s", error)
+                return
             if head.n == 0:
                 readable = [path for path in volumes if self._is_readable(path)]
                 if not readable:
@@ -238,9 +248,15 @@ class Journal:
 
 
 def put_row(row: Row) -> Statement:
-    """A row of the table `journal`."""
-    return ("INSERT INTO journal (n, at_ns, kind, detail, hash) VALUES (?, ?, ?, ?, ?)",
-            (row.n, row.at_ns, row.kind, row.detail, row.hash))  # fmt: skip
+    """A row of the table `journal`; refused, with all that is committed with it, unless it follows what is there."""
+    return (_PUT_ROW, (row.n, row.n, row.n - 1, row.previous, row.at_ns, row.kind, row.detail, row.hash))
+
+
+_PUT_ROW: Final = """
+    INSERT INTO journal (n, at_ns, kind, detail, hash) SELECT
+    ?, CASE WHEN ? = 1 OR (SELECT hash FROM journal WHERE n = ?) = ? THEN ? END, ?, ?, ?"""
+"""`at_ns` may not be null: a row that follows nothing breaks that rule. It may have been submitted just before a broken
+footage.db was set aside and a new one begun."""
 
 
 def head_of(connection: sqlite3.Connection) -> Head:

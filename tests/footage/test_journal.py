@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.facts import ConditionKind
 from agent.footage import journal_copy
 from agent.footage.index import Index, prepare
-from agent.footage.journal import Journal, JournalWaits, head_of, rows_after
+from agent.footage.journal import Journal, JournalWaits, head_of, put_row, rows_after
 from agent.footage.journal_chain import (
     ROWS_PER_FILE,
     Head,
@@ -175,7 +175,7 @@ class _Desk:
     def begin(self) -> None:
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as connection:
-            connection.executescript(_TABLES)
+            connection.execute(_KNOWN)
         self.index = Index(self.path)
         self.index.start()
         self.journal = Journal(self.index, lambda: list(self.mounted), self.clock, _effects)
@@ -199,10 +199,7 @@ class _Desk:
             return [row[0] for row in connection.execute("SELECT id FROM known ORDER BY id")]
 
 
-_TABLES = """
-    CREATE TABLE IF NOT EXISTS journal (n INTEGER PRIMARY KEY, at_ns INTEGER, kind TEXT, detail TEXT, hash TEXT);
-    CREATE TABLE IF NOT EXISTS known (id TEXT PRIMARY KEY);
-"""
+_KNOWN = "CREATE TABLE IF NOT EXISTS known (id TEXT PRIMARY KEY)"
 
 
 def _put_known(name: str) -> Statement:
@@ -367,3 +364,27 @@ def _until_committed(desk: _Desk) -> None:
             return head_of(connection).n == 2
 
     until(committed, 15, "the row that waited is committed")
+
+
+def test_a_row_for_a_journal_that_is_gone_is_refused_with_all_that_goes_with_it(desk: _Desk) -> None:
+    """footage.db was found broken and begun anew while a row was under way: it would stand there after nothing."""
+    desk.journal.append(Kind.HOLD, {"id": "h"}, _put_known("h"))
+    late = next_row(Head(7, "c" * 64), 1, Kind.HOLD, {"id": "late"})
+    pending = desk.index.submit(put_row(late), _put_known("late"))
+    until(lambda: pending.done.is_set(), 5, "the index answers")
+    assert pending.refused
+    assert desk.holds() == ["h"]
+    assert desk.journal.append(Kind.POLICY, {}).n == 2
+
+
+def test_an_index_that_was_begun_anew_while_recording_gets_its_journal_back(desk: _Desk) -> None:
+    desk.journal.append(Kind.POLICY, {"a": 1})
+    desk.path.write_bytes(b"garbage" * 1000)
+    desk.index.submit()
+    until(lambda: desk.index.generation == 1, 15, "another index is begun")
+    with closing(sqlite3.connect(desk.path)) as connection:
+        connection.execute(_KNOWN)
+    row = desk.journal.append(Kind.POLICY, {"a": 2})
+    assert [each.told()["a"] for each in desk.rows()] == [1, 2]
+    assert list(journal_copy.read(desk.volumes[0])) == desk.rows()
+    assert row.n == 2
