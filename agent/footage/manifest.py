@@ -40,7 +40,8 @@ class Source:
     """One recorded segment as the index knows it. `path` is where it lies now; times in UTC nanoseconds.
 
     `digest` is what the recorder hashed, `chain` the head of the chain of evidence after it; None where the index
-    knows none, as for a segment that is still being written.
+    knows none, as for a segment that is still being written. `before` is the head before it and `quality` how good
+    the clock was, as the file itself says.
     """
 
     path: str
@@ -53,8 +54,8 @@ class Source:
     bytes: int
     state: str
     digest: str | None = None
-    previous: str | None = None
     chain: str | None = None
+    before: str = ""
     quality: str = ""
 
 
@@ -255,6 +256,6 @@ def _film(film: Film, around: Circumstances, reasons: Mapping[str, Mapping[str, 
             for gap in film.gaps
         ],
         "segments": len(film.sources),
-        "chain": {"before": first.previous if first else None, "after": last.chain if last else None},
+        "chain": {"before": first.before if first else None, "after": last.chain if last else None},
         "proof": proof_name(film),
     }  # fmt: skip

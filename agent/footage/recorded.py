@@ -3,17 +3,22 @@
 A file that is being written gives what is whole of it: up to the end of its last fragment when it was looked at.
 """
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 from agent.footage.recovery import walk_file
-from agent.footage.samples import PICTURE, NotOurs, Piece, Track, read_fragment, read_tracks
+from agent.footage.samples import PICTURE, NotOurs, Piece, Track, boxes, child, read_fragment, read_tracks
 from agent.footage.timeline import NS, SegmentRef
 
-_HEAD_BYTES = 1 << 20
+_HEAD_BYTES: Final = 1 << 20
 """As boxes_walk.MAX_HEAD_BYTES."""
+
+_DESCRIBED_BYTES: Final = 1 << 14
+"""The head of a recorded file is much shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,12 @@ def read(segment: SegmentRef) -> Recorded | None:
     """The file of a segment; None when there is no picture in it yet. Raises OSError, NotOurs."""
     number = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        tracks, pieces, end = _fragments(number, 0, os.fstat(number).st_size, {})
-        if segment.state != "open" and end < os.fstat(number).st_size:
+        size = os.fstat(number).st_size
+        found = _fragments(number, 0, size, {})
+        tracks, pieces = found.tracks, found.pieces
+        if segment.state != "open" and found.end < size:
             for later in walk_file(Path(segment.path)).later:
-                pieces += _fragments(number, later.offset, later.end, tracks)[1]
+                pieces += _fragments(number, later.offset, later.end, tracks).pieces
     finally:
         os.close(number)
     picture = next((track for track in tracks.values() if track.kind == PICTURE), None)
@@ -72,6 +79,24 @@ def read(segment: SegmentRef) -> Recorded | None:
     if first is None:
         return None
     return Recorded(segment, tracks, picture, pieces, first.dts[0], first.dts[0] + first.shown_after[0])
+
+
+def whole_bytes(number: int) -> int:
+    """How much of a file that is being written is whole: up to the end of its last fragment. Raises OSError."""
+    return _fragments(number, 0, os.fstat(number).st_size, {}).whole
+
+
+def description(path: str) -> dict[str, Any]:
+    """What a recorded file says of itself; empty when it cannot be read or says nothing."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_DESCRIBED_BYTES)
+        moov = next(body for kind, body in boxes(head) if kind == "moov")
+        data = child(child(moov, "udta", "meta")[4:], "ilst", "\xa9cmt", "data")
+        found = json.loads(data[8:])
+    except (OSError, StopIteration, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def wanted(recorded: Recorded, from_ns: int, to_ns: int) -> Wanted | None:
@@ -116,19 +141,27 @@ def _cut(piece: Piece, recorded: Recorded, clock: int, first_dts: int, last_dts:
     return piece.after(early).first(kept) if kept else None
 
 
-def _fragments(
-    number: int, start: int, size: int, tracks: dict[int, Track]
-) -> tuple[dict[int, Track], list[Piece], int]:
-    """Tracks, pieces of the whole fragments in [start, size), and where sense stopped."""
-    found: list[Piece] = []
+@dataclass(slots=True)
+class _Fragments:
+    """Tracks, pieces of the whole fragments, where the last of those ends, and where sense stopped."""
+
+    tracks: dict[int, Track]
+    pieces: list[Piece] = field(default_factory=list)
+    whole: int = 0
+    end: int = 0
+
+
+def _fragments(number: int, start: int, size: int, tracks: dict[int, Track]) -> _Fragments:
+    """What stands in [start, size) of a file. Raises NotOurs when its head makes no sense, OSError."""
+    found = _Fragments(tracks, end=start)
     waiting: list[Piece] = []
-    at = start
-    while at + 8 <= size:
+    while found.end + 8 <= size:
+        at = found.end
         head = os.pread(number, 16, at)
         length, kind, header = int.from_bytes(head[:4], "big"), head[4:8], 8
         if length == 1:
             length, header = int.from_bytes(head[8:16], "big"), 16
-        if length < header or at + length > size:
+        if length < header or at + length > size or not kind.isalnum():
             break
         if kind in (b"moov", b"moof"):
             if length > _HEAD_BYTES:
@@ -136,17 +169,15 @@ def _fragments(
             body = os.pread(number, length - header, at + header)
             try:
                 if kind == b"moov":
-                    tracks = read_tracks(body)
+                    found.tracks = read_tracks(body)
                 else:
-                    waiting = read_fragment(body, at, tracks)
+                    waiting = read_fragment(body, at, found.tracks)
             except NotOurs:
-                if not tracks:
+                if not found.tracks:
                     raise
                 break
         elif kind == b"mdat":
-            found += [piece for piece in waiting if at <= piece.offset <= at + length - sum(piece.sizes)]
-            waiting = []
-        elif not head[4:8].isalnum():
-            break
-        at += length
-    return tracks, found, at
+            found.pieces += [each for each in waiting if at <= each.offset <= at + length - sum(each.sizes)]
+            waiting, found.whole = [], at + length
+        found.end = at + length
+    return found

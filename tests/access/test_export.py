@@ -17,8 +17,8 @@ from agent.facts import Text
 from agent.footage.timeline import Gap
 from agent.wire import Reply, Request
 from tests.access.test_views import Terminal
+from tests.fakes.evidence import record
 from tests.fakes.processes import NOON_NS, Sockets, sockets
-from tests.footage.test_export import record
 
 NS = 1_000_000_000
 CLIP = Path(str(resources.files("agent.demo") / "media" / "room-b-sub.mp4"))

@@ -7,26 +7,9 @@ import av
 import pytest
 
 from agent.footage.export import ExportFailed, NoFootage, export_mp4
-from agent.footage.segment import Segment, create_file
-from agent.footage.timeline import NS, Gap, Sane, SegmentRef
+from agent.footage.timeline import NS, Gap, SegmentRef
 from tests.fakes.camera import make_clip
-
-T0 = 1_790_000_000 * NS
-FRAME_NS = NS // 10
-
-
-def record(source: Path, target: Path, start_ns: int) -> SegmentRef:
-    """One file as the recorder writes it; ten frames a second."""
-    with av.open(source, "r") as container:
-        stream = container.streams.video[0]
-        segment = Segment(target, stream, {"camera": "c"}, create_file)
-        for packet in container.demux(stream):
-            if packet.dts is not None and packet.pts is not None:
-                segment.write(packet, Sane(packet.pts, packet.dts))
-        segment.finish()
-        context = stream.codec_context
-        end_ns = start_ns + segment.frames * FRAME_NS
-        return SegmentRef(str(target), start_ns, end_ns, context.name, context.width, context.height)
+from tests.fakes.evidence import T0, record
 
 
 @pytest.fixture(scope="module")
