@@ -8,16 +8,18 @@ Invariants
 3. A file is lost only while its volume is there: an unmounted disk loses nothing.
 """
 
+import hashlib
 import logging
 import os
+import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from agent.footage import rows
 from agent.footage.boxes_walk import Walked, walk
-from agent.footage.chain import ALGORITHMS, SHA256, digest_of, link, new_hash
+from agent.footage.chain import ALGORITHMS, SHA256, algorithm_of, digest_of, link, new_hash
 from agent.footage.files import (
     QUARANTINE,
     Volume,
@@ -28,9 +30,10 @@ from agent.footage.files import (
     segment_directories,
     sync_directory,
 )
+from agent.footage.holes import first_hole
 from agent.footage.index import Index
 from agent.footage.naming import SegmentName, parse_name
-from agent.footage.reconcile import Known, Quarantine, Recover, Remove, gap_reason, look, settle, snap
+from agent.footage.reconcile import Known, Next, Quarantine, Recover, Remove, gap_reason, look, settle
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, GapReason
 
@@ -41,6 +44,9 @@ _COMMIT_WAITS: Final = 150
 """Half a minute in all."""
 
 _HASH_BYTES: Final = 1 << 20
+
+_ONE_CLOCK_NS: Final = 10_000_000_000
+"""Files of one boot whose wall clock is this near to the monotonic one are taken for one run."""
 
 
 @dataclass
@@ -64,11 +70,17 @@ class Found:
             )  # fmt: skip
 
 
-def walk_file(path: Path) -> Walked:
-    """The boxes of a file on disk. Raises OSError."""
+def walk_file(path: Path, synced: bool = True) -> Walked:
+    """The boxes of a file on disk, up to the first hole (holes.py) if it may not be `synced`. Raises OSError."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def fetch(offset: int, size: int) -> bytes:
+        return os.pread(number, size, offset)
+
     try:
-        return walk(lambda offset, size: os.pread(number, size, offset), os.fstat(number).st_size)
+        walked = walk(fetch, os.fstat(number).st_size)
+        hole = None if synced else first_hole(fetch, walked.keep_bytes)
+        return walked if hole is None else replace(walk(fetch, hole), size_bytes=walked.size_bytes)
     finally:
         os.close(number)
 
@@ -82,12 +94,15 @@ def hash_file(path: Path, algorithm: str = SHA256) -> str:
     return digest_of(fed)
 
 
-def cut_file(path: Path, keep_bytes: int, sync: bool = True) -> None:
-    """Cut a file after its last whole fragment and, if `sync`, bring that to the disk. Raises OSError."""
+def cut_file(path: Path, keep_bytes: int, sync: bool = True, cover: Iterable[tuple[int, int]] = ()) -> None:
+    """Cut a file after its last whole fragment, lay a box `free` over the bytes [from, to) of each `cover`, so that
+    players pass over them, and, if `sync`, bring that to the disk. Raises OSError."""
     number = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         if os.fstat(number).st_size != keep_bytes:
             os.ftruncate(number, keep_bytes)
+        for begin, end in cover:
+            os.pwrite(number, struct.pack(">I4s", end - begin, b"free"), begin)
         if sync:
             os.fsync(number)
     finally:
@@ -131,18 +146,25 @@ def settle_directory(
     looked = look(files, (_known(row) for row in stored.values()))
     if looked.lost and check_volume(volume.path, volume.agent_id) != volume:
         raise VolumeRefused("foreign", f"{volume.path} is another volume than before")
-    new: dict[str, tuple[SegmentName, Recover, Walked]] = {}
-    for path, known in looked.walk:
+    newest = _newest(path for path, _ in looked.walk) if last_seq is None else set()
+    following: dict[tuple[str, str], Next | None] = {}
+    for path, known in sorted(looked.walk, key=lambda each: _seq(each[0]), reverse=True):
         progress()
         name = parse_name(PurePosixPath(path))
-        walked = walk_file(volume.path / path)
-        action = settle(path, name, walked, known)
+        walked = walk_file(volume.path / path, synced=path not in newest if known is None else known.state != "open")
+        after = _after(index, following, name) if name is not None and known is None else None
+        action = settle(path, name, walked, known, after)
+        if known is not None and known.state not in ("open", "suspect"):
+            found.damaged.append(path)
         match action:
             case Recover():
                 assert name is not None
-                cut_file(volume.path / path, action.keep_bytes)
-                new[path] = (name, action, walked)
-                found.recovered.append(path)
+                if action.cut or action.cover or not walked.finished:
+                    cut_file(volume.path / path, action.keep_bytes, cover=action.cover)
+                _store(volume, index, stored.get(path), name, action, walked, found, after)
+                following[name.camera_uuid, name.stream] = Next(
+                    name.seq, action.start_ns, _text(walked.description or {}, "previous")
+                )
             case Remove():
                 (volume.path / path).unlink()
                 sync_directory((volume.path / path).parent)
@@ -153,15 +175,37 @@ def settle_directory(
                 index.submit(rows.drop_segment(volume.uuid, path))
                 found.quarantined.append(path)
                 log.warning("%s was put in quarantine: %s", path, action.why)
-        if known is not None and known.state != "open":
-            found.damaged.append(path)
     for lost in looked.lost:
         _lose(index, volume.uuid, lost)
         if lost.state != "open":
             found.damaged.append(lost.path)
-    _store(volume, index, stored, new, found.rebuilt, progress)
     if looked.walk or looked.lost:
         wait_for_commit(index)
+
+
+def _seq(path: str) -> int:
+    name = parse_name(PurePosixPath(path))
+    return name.seq if name is not None else 0
+
+
+def _after(index: Index, following: dict[tuple[str, str], Next | None], name: SegmentName) -> Next | None:
+    """The segment that follows a file which the index does not know: the one settled just before, or a row."""
+    reel = (name.camera_uuid, name.stream)
+    if reel not in following:
+        with index.reading() as connection:
+            found = rows.next_of(connection, *reel, name.seq)
+        following[reel] = Next(*found) if found else None
+    return following[reel]
+
+
+def _newest(paths: Iterable[str]) -> set[str]:
+    """The last two files of each reel in a directory: if the index does not know them, they may not be synced."""
+    reels: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for path in paths:
+        name = parse_name(PurePosixPath(path))
+        if name is not None:
+            reels.setdefault((name.camera_uuid, name.stream), []).append((name.seq, path))
+    return {path for files in reels.values() for _, path in sorted(files)[-2:]}
 
 
 def wait_for_commit(index: Index) -> None:
@@ -187,7 +231,7 @@ class _Older:
 
 
 def _known(row: SegmentRow) -> Known:
-    return Known(row.path, row.camera, row.stream, row.start_ns, row.end_ns, row.bytes, row.state)
+    return Known(row.path, row.camera, row.stream, row.start_ns, row.end_ns, row.bytes, row.state, row.digest)
 
 
 def _quarantine(volume: Path, path: str) -> None:
@@ -212,53 +256,65 @@ def _lose(index: Index, volume: str, lost: Known) -> None:
 def _store(
     volume: Volume,
     index: Index,
-    stored: Mapping[str, SegmentRow],
-    new: Mapping[str, tuple[SegmentName, Recover, Walked]],
-    rebuilt: bool,
-    progress: Callable[[], None],
+    old: SegmentRow | None,
+    name: SegmentName,
+    action: Recover,
+    walked: Walked,
+    found: Found,
+    after: Next | None,
 ) -> None:
-    after: tuple[int, int, str | None] | None = None
-    for path, (name, action, walked) in sorted(new.items(), key=lambda entry: entry[1][0].seq, reverse=True):
-        progress()
-        told = walked.description or {}
-        end_ns, digest = action.end_ns, None
-        old = stored.get(path)
-        if old is None:
-            if after is None:
-                with index.reading() as connection:
-                    after = rows.next_of(connection, name.camera_uuid, name.stream, name.seq)
-            end_ns, digest = _before(name, action, walked, after)
-            if rebuilt and after is not None and end_ns < after[1]:
-                gap = Gap(end_ns, after[1], GapReason.INDEX_LOST)
-                index.submit(rows.put_gap(name.camera_uuid, name.stream, gap))
-            index.submit(rows.put_stranger(name.camera_uuid, _text(told, "id") or name.camera_uuid))
-        after = (name.seq, action.start_ns, _text(told, "previous"))
-        if old is not None and old.end_ns is not None and end_ns < old.end_ns:
-            gap = Gap(end_ns, old.end_ns, GapReason.FILE_DAMAGED, path)
-            index.submit(rows.put_gap(old.camera, old.stream, gap))
-        algorithm = _algorithm(told)
-        digest = digest or hash_file(volume.path / path, algorithm)
-        row = SegmentRow(
-            name.camera_uuid, volume.uuid, name.stream, old.run if old else None, name.seq, action.start_ns, end_ns,
-            action.frames, action.keep_bytes, path, _text(told, "codec") or "", _number(told, "width"),
-            _number(told, "height"), digest, _text(told, "previous"),
-            _link(name, told, action.keep_bytes, digest, algorithm), action.state,
-        )  # fmt: skip
-        index.submit(rows.put_segment(row))
+    """Give a file its row, and what is missing in it and after it gap rows."""
+    told, path = walked.description or {}, action.path
+    reel = (name.camera_uuid, name.stream)
+    algorithm = algorithm_of(action.expected) if action.expected else _algorithm(told)
+    digest, state = action.digest or hash_file(volume.path / path, algorithm), action.state
+    if action.expected is not None and digest != action.expected:
+        digest, state = action.expected, "suspect"
+    if state == "suspect" and path not in found.damaged and (old is None or old.state != "suspect"):
+        found.damaged.append(path)
+    gaps: list[Gap] = []
+    run = old.run if old is not None else None
+    statements: list[rows.Statement] = []
+    if old is None or old.state != "suspect":
+        gaps += [Gap(*hole, GapReason.FILE_DAMAGED, path) for hole in action.holes]
+    if old is None:
+        if found.rebuilt and after is not None and action.end_ns < after.start_ns and not _buried(index, name, after):
+            gaps.append(Gap(action.end_ns, after.start_ns, GapReason.INDEX_LOST))
+        statements.append(rows.put_stranger(name.camera_uuid, _text(told, "id") or name.camera_uuid))
+        run, put_run = _run_of(name, told)
+        statements += put_run
+    elif old.end_ns is not None and action.end_ns < old.end_ns:
+        gaps.append(Gap(action.end_ns, old.end_ns, GapReason.FILE_DAMAGED, path))
+    keeps_chain = old is not None and old.chain is not None and state == "suspect"
+    chain = old.chain if old is not None and keeps_chain else _link(name, told, action.keep_bytes, digest, algorithm)
+    row = SegmentRow(
+        name.camera_uuid, volume.uuid, name.stream, run, name.seq, action.start_ns, action.end_ns, action.frames,
+        action.keep_bytes, path, _text(told, "codec") or (old.codec if old else ""), _number(told, "width"),
+        _number(told, "height"), digest, _text(told, "previous"), chain, state,
+    )  # fmt: skip
+    index.submit(rows.put_segment(row), *statements, *(rows.put_gap(*reel, gap) for gap in gaps))
+    found.recovered.append(path)
 
 
-def _before(
-    name: SegmentName, action: Recover, walked: Walked, after: tuple[int, int, str | None] | None
-) -> tuple[int, str | None]:
-    """End and hash of a file that the index did not know, by what follows it: number, start, hash of the file before.
+def _buried(index: Index, name: SegmentName, after: Next) -> bool:
+    """Whether everything between two segments was deleted by a rule: its tombstone says so, and no gap row need."""
+    with index.reading() as connection:
+        return after.seq > name.seq + 1 and rows.is_buried(
+            connection, name.camera_uuid, name.stream, name.seq + 1, after.seq - 1
+        )
 
-    Every file carries the hash of the one before it: a rebuild need not read the whole volume.
-    """
-    if after is None:
-        return action.end_ns, None
-    seq, start_ns, previous = after
-    end_ns = snap(action.end_ns, action.end_ns - action.start_ns, start_ns, walked.frames)
-    return end_ns, previous if seq == name.seq + 1 else None
+
+def _run_of(name: SegmentName, told: Mapping[str, Any]) -> tuple[int | None, list[rows.Statement]]:
+    """The run of a file that the index does not know, by the clock that the file names. Its number is made of what all
+    files of one clock share, and is below zero: no number that was ever given."""
+    boot, mono_ns = _text(told, "boot"), told.get("mono_ns")
+    if boot is None or type(mono_ns) is not int:
+        return None, []
+    offset_s = round((name.start_ns - mono_ns) / _ONE_CLOCK_NS)
+    fed = hashlib.sha256(f"{name.camera_uuid}/{name.stream}/{boot}/{offset_s}".encode()).digest()
+    number = -1 - int.from_bytes(fed[:7], "big")
+    quality = _text(told, "quality") or "unknown"
+    return number, [rows.put_known_run(number, name.camera_uuid, name.stream, boot, name.start_ns, mono_ns, quality)]
 
 
 def _text(told: Mapping[str, Any], key: str) -> str | None:
