@@ -23,7 +23,7 @@ from agent.footage.checkpoint import StreamHead, export_text, key_detail, signed
 from agent.footage.device_key import DeviceKey, KeyUnusable, device_key
 from agent.footage.fault import Fault
 from agent.footage.index import Index
-from agent.footage.journal import Journal, JournalWaits, rows_after
+from agent.footage.journal import Journal, JournalWaits, newest
 from agent.footage.journal_chain import Kind, Row
 from agent.wire import Reply, Request
 
@@ -123,8 +123,8 @@ class Checkpoints:
 
     def _note_key(self, key: DeviceKey) -> None:
         with self._index.reading() as connection:
-            row = _newest(connection, Kind.KEY)
-            checkpoint = _newest(connection, Kind.CHECKPOINT)
+            row = newest(connection, Kind.KEY)
+            checkpoint = newest(connection, Kind.CHECKPOINT)
         if checkpoint is not None:
             self._newest = _short(checkpoint)
         previous = str(row.told().get("fingerprint")) if row is not None else None
@@ -222,11 +222,6 @@ def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:
             if now is not None:
                 found.add(now)
     return sorted(found)
-
-
-def _newest(connection: sqlite3.Connection, kind: str) -> Row | None:
-    found = connection.execute("SELECT MAX(n) FROM journal WHERE kind = ?", (kind,)).fetchone()[0]
-    return rows_after(connection, found - 1, 1)[0] if found else None
 
 
 def _short(row: Row) -> dict[str, Any]:

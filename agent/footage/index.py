@@ -91,6 +91,13 @@ MIGRATIONS: Final = (
     CREATE INDEX run_untrusted ON run (boot) WHERE quality NOT IN ('ntp', 'rectified');
     CREATE INDEX run_clock ON run (camera, stream, boot);
     """,
+    # The journal is asked for its newest checkpoint, and for what was deleted of one camera and stream.
+    """
+    CREATE INDEX journal_kind ON journal (kind, n);
+    CREATE INDEX journal_buried ON journal (
+        json_extract(detail, '$.camera'), json_extract(detail, '$.stream'), json_extract(detail, '$.last_seq'))
+        WHERE kind = 'tombstone';
+    """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""
 

@@ -13,7 +13,7 @@ Invariants
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -273,13 +273,42 @@ def hash_at(connection: sqlite3.Connection, n: int) -> str | None:
 
 def rows_after(connection: sqlite3.Connection, after_n: int, limit: int, kind: str | None = None) -> list[Row]:
     """At most `limit` rows of the table with higher numbers, of all kinds or of one."""
+    if kind is None:
+        found = connection.execute(f"SELECT {_COLUMNS} WHERE n > ? ORDER BY n LIMIT ?", (after_n, limit))
+    else:
+        found = connection.execute(
+            f"SELECT {_COLUMNS} WHERE n > ? AND kind = ? ORDER BY n LIMIT ?", (after_n, kind, limit)
+        )
+    return [_row(each) for each in found]
+
+
+def newest(connection: sqlite3.Connection, kind: str, before_n: int | None = None) -> Row | None:
+    """The newest row of a kind, of all or of those before row `before_n`."""
     found = connection.execute(
-        "SELECT n, (SELECT hash FROM journal AS before WHERE before.n = journal.n - 1), at_ns, kind, detail, hash"
-        " FROM journal WHERE n > ? AND (? IS NULL OR kind = ?) ORDER BY n LIMIT ?",
-        (after_n, kind, kind, limit),
-    )
-    return [Row(n, previous or Head().hash, at_ns, what, detail, hashed)
-            for n, previous, at_ns, what, detail, hashed in found]  # fmt: skip
+        "SELECT MAX(n) FROM journal WHERE kind = ? AND n < ?", (kind, (1 << 62) if before_n is None else before_n)
+    ).fetchone()[0]
+    return rows_after(connection, found - 1, 1)[0] if found else None
+
+
+def buried(connection: sqlite3.Connection, camera: str, stream: str, from_seq: int, limit: int) -> list[Row]:
+    """At most `limit` tombstones of a camera and stream, by their numbers, from the one on that holds or follows
+    `from_seq`."""
+    found = connection.execute(_BURIED, (camera, stream, from_seq, limit))
+    return [_row(each) for each in found]
+
+
+_COLUMNS: Final = """
+    n, (SELECT hash FROM journal AS before WHERE before.n = journal.n - 1), at_ns, kind, detail, hash FROM journal"""
+
+_BURIED: Final = f"""
+    SELECT {_COLUMNS} WHERE kind = 'tombstone' AND json_extract(detail, '$.camera') = ?
+    AND json_extract(detail, '$.stream') = ? AND json_extract(detail, '$.last_seq') >= ?
+    ORDER BY json_extract(detail, '$.last_seq') LIMIT ?"""
+
+
+def _row(values: Sequence[Any]) -> Row:
+    n, previous, at_ns, kind, detail, hashed = values
+    return Row(n, previous or Head().hash, at_ns, kind, detail, hashed)
 
 
 def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
