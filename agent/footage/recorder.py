@@ -13,7 +13,7 @@ Invariants
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -170,6 +170,15 @@ class Recorder:
     def mounted(self) -> dict[str, Path]:
         """Volume uuid -> where it is, for those that are there."""
         return {disk.mounted.uuid: disk.path for disk in self.volumes.disks if disk.mounted is not None}
+
+    def rates(self) -> dict[tuple[str, str], float]:
+        """Camera uuid and stream -> what it sends, in bytes a second, of every stream that is to be recorded."""
+        return {track.plan.key: track.kbit_s * 125 for track in self._tracks}
+
+    def spare(self, reels: Container[tuple[str, str]]) -> None:
+        """Record none of these streams, and all others. May be called by any thread; the next turn takes it up."""
+        for track in self._tracks:
+            track.spared = track.plan.key in reels
 
     def faults(self) -> list[Fault]:
         """Every state that is to be told as a condition, now."""

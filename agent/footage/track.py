@@ -78,8 +78,10 @@ class Track:
         self.codec = ""
         self.since_ns = store.clock.wall_ns()
         self.state = "starting"
-        """starting, recording, silent, refused, not_video or stopped."""
+        """starting, recording, silent, refused, not_video, spared or stopped."""
         self._last_packet_mono = self._last_written_mono = now + START_GRACE_NS
+        self.spared = self._was_spared = False
+        """Whether retention wants this stream not to be recorded, and whether that was taken up."""
         self._opened: Opened | None = None
         self._held: list[_Held] = []
         self._run: RunTime | None = None
@@ -138,6 +140,8 @@ class Track:
             if disk is not None:
                 disk.refuses(OSError(errno.EIO, failed), now.mono_ns)
             self._reel.abandon(GapReason.DISK_FAILED, failed, suspect=True)
+        if self.spared != self._was_spared:
+            self._spare(now)
         for item in self.camera.take():
             self._take(item)
         if self._held and self._run is None and now.mono_ns - self._held[0].mono_ns >= SETTLE_NS:
@@ -155,6 +159,16 @@ class Track:
             return
         if self._reel.finish(run.last_ns + run.base.ns(self._opened.nominal_ticks if self._opened else 0)):
             self._reel.gap(reason, detail)
+
+    def _spare(self, now: Stamp) -> None:
+        """Room is short, or is so no more: this stream is not recorded, or is again."""
+        self._was_spared = self.spared
+        self._last_written_mono = now.mono_ns
+        if self._was_spared and self._reel.segment is not None:
+            self.end(GapReason.DEGRADED)
+        elif self._was_spared and self.trouble is None:
+            self._held = []
+            self._reel.gap(GapReason.DEGRADED, "")
 
     def stopped_by_volume(self) -> None:
         """There is no volume to record on; `end` follows at the next turn if something is being written."""
@@ -179,7 +193,7 @@ class Track:
         elif self.trouble is not None:
             state = self.trouble.value
         else:
-            state = "starting" if self._store.volumes.any_open else "stopped"
+            state = "spared" if self._was_spared else "starting" if self._store.volumes.any_open else "stopped"
         if state != self.state:
             self.state, self.since_ns = state, self._store.clock.wall_ns()
 
@@ -187,6 +201,7 @@ class Track:
         """Packets come, a volume is there, and still nothing is written."""
         return (
             self._store.volumes.any_open
+            and not self._was_spared
             and self.trouble is None
             and self._reel.segment is None
             and all(disk.refused is None for disk in self._store.volumes.disks)
@@ -228,6 +243,11 @@ class Track:
         self.last_packet_ns = item.mono_ns + self._offset_ns
         if not self._store.volumes.any_open:
             self.trouble, self.detail = None, ""  # the camera is well; what is missing is told by the volume
+            return
+        if self._was_spared:
+            if self.trouble is not None:
+                self.trouble, self.detail = None, ""
+                self._reel.gap(GapReason.DEGRADED, "")
             return
         if opened is None or item.mono_ns < self._reel.retry_mono_ns:
             return

@@ -29,11 +29,13 @@ from agent.footage.fault import Fault
 from agent.footage.index import Index
 from agent.footage.journal import Journal
 from agent.footage.keeper import Chore, Keeper
+from agent.footage.leases import Leases
 from agent.footage.naming import camera_uuid
 from agent.footage.recorder import Recorder
 from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.health import Liveness
 from agent.logins import Logins
+from agent.processes.record_chores import holds_of, retention_of
 from agent.settings.load import load
 from agent.settings.models import Settings
 from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
@@ -97,9 +99,13 @@ class Record:
         index, recorder = self._recorder.index, self._recorder
         self._journal = Journal(index, lambda: list(recorder.mounted().values()), clock, effects)
         self._checkpoints = Checkpoints(index, self._journal, clock, settings.paths.data, settings.facility.id)
+        self._leases = Leases()
+        self._holds = holds_of(settings, index, self._journal, clock)
+        self._retention = retention_of(settings, recorder, self._journal, self._holds, self._leases, clock, _boot_id())
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
         verbs |= {"checkpoint": self._checkpoints.ask_checkpoint, "sign_manifest": self._checkpoints.ask_signature}
+        verbs |= {"hold": self._holds.verb_hold, "release": self._holds.verb_release, "holds": self._holds.verb_holds}
         self._server = Server(runtime / "record.sock", verbs)
         self._liveness = Liveness(clock)
         self._stop = threading.Event()
@@ -140,7 +146,7 @@ class Record:
     def _chores(self, settings: Settings) -> list[Chore]:
         """What the keeper does, in this order."""
         # First the journal: holds that a volume alone knows of hold before anything is deleted.
-        return [self._journal, self._checkpoints]
+        return [self._journal, self._holds, self._retention, self._checkpoints]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {
@@ -159,7 +165,12 @@ class Record:
         _answer(reply, answer)
 
     def _segments(self, request: Request, reply: Reply) -> None:
-        _answer(reply, lambda: answer_segments(self._recorder, *self._range(request)))
+        def answer() -> dict[str, Any]:
+            camera, stream, from_ns, to_ns = self._range(request)
+            self._leases.note(camera, from_ns, to_ns, self._clock.mono_ns())
+            return answer_segments(self._recorder, camera, stream, from_ns, to_ns)
+
+        _answer(reply, answer)
 
     def _range(self, request: Request) -> tuple[str, str, int, int]:
         """Camera uuid, stream, from and to; a camera that is configured no more still has footage."""

@@ -1,0 +1,95 @@
+"""The chores of the record process, made from the settings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.clock import Clock
+from agent.footage.due import DAY_NS
+from agent.footage.hold import Hold
+from agent.footage.holds import Ask, Holds, Seen
+from agent.footage.index import Index
+from agent.footage.journal import Journal
+from agent.footage.keeping import Retention
+from agent.footage.leases import Leases
+from agent.footage.naming import camera_uuid
+from agent.footage.recorder import Recorder
+from agent.footage.reel import MAIN, SUB
+from agent.footage.retention import GB, Policy, Recorded
+from agent.settings.models import Settings
+from agent.wire import WireError, call
+
+ASK_TIMEOUT_S = 2.0
+
+
+def policy_of(settings: Settings) -> Policy:
+    """How long footage is kept, by the settings."""
+    footage = settings.footage
+    sub_days = footage.target_days if footage.sub_target_days is None else footage.sub_target_days
+    return Policy(
+        footage.minimum_days * DAY_NS,
+        {MAIN: footage.target_days * DAY_NS, SUB: sub_days * DAY_NS},
+        None if footage.quota_gb is None else int(footage.quota_gb * GB),
+        None if footage.reserve_gb is None else int(footage.reserve_gb * GB),
+        footage.overwrite == "oldest",
+    )
+
+
+def seen_of(settings: Settings) -> Seen:
+    """Which recorded cameras see which zones and rooms."""
+    uuids = {
+        camera.id: camera_uuid(settings.facility.id, camera.id)
+        for camera in settings.cameras
+        if camera.record or camera.record_sub
+    }
+    zones = {zone.id: [uuids[each] for each in zone.cameras if each in uuids] for zone in settings.zones}
+    rooms: dict[str, list[str]] = {}
+    for camera in settings.cameras:
+        if camera.room is not None and camera.id in uuids:
+            rooms.setdefault(camera.room, []).append(uuids[camera.id])
+    return Seen(zones, rooms)
+
+
+def holds_of(settings: Settings, index: Index, journal: Journal, clock: Clock) -> Holds:
+    """The chore of holds."""
+    cameras = {camera.id: camera_uuid(settings.facility.id, camera.id) for camera in settings.cameras}
+    term_ns = settings.footage.incident_hold_days * DAY_NS
+    ask = incidents_of(settings.paths.runtime / "alarm.sock")
+    return Holds(index, journal, clock, ask, seen_of(settings), cameras, term_ns)
+
+
+def incidents_of(socket: Path) -> Ask:
+    """Asks the alarm process for its incidents."""
+
+    def ask(open_only: bool) -> Sequence[Mapping[str, Any]]:
+        found = call(socket, "incidents", {"open_only": open_only}, timeout_s=ASK_TIMEOUT_S).get("incidents")
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise WireError("an answer without a list of incidents")
+        return found
+
+    return ask
+
+
+def retention_of(
+    settings: Settings,
+    recorder: Recorder,
+    journal: Journal,
+    holds: Holds,
+    leases: Leases,
+    clock: Clock,
+    boot: str,
+) -> Retention:
+    """The chore of retention."""
+    importance = {camera_uuid(settings.facility.id, camera.id): camera.importance for camera in settings.cameras}
+
+    def held() -> list[Hold] | None:
+        known = holds.current()
+        return None if known is None else [*known, *leases.holds(clock.mono_ns())]
+
+    def recorded() -> list[Recorded]:
+        return [Recorded(*reel, rate, importance.get(reel[0], 5)) for reel, rate in recorder.rates().items()]
+
+    return Retention(
+        recorder.index, journal, policy_of(settings), clock, boot,
+        volumes=recorder.mounted, holds=held, recorded=recorded, degrade=recorder.spare,
+    )  # fmt: skip
