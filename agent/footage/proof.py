@@ -5,13 +5,17 @@ Read-only; for one short transaction on footage.db.
 
 import base64
 import sqlite3
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from agent.facts import Text
 from agent.footage.checkpoint import NoCheckpoint, read_checkpoint
+from agent.footage.index import Index
 from agent.footage.journal import buried, newest, rows_after
 from agent.footage.journal_chain import Kind, Row
 from agent.footage.naming import parse_name
+from agent.wire import Refused
 
 MOST_LINKS: Final = 200
 """Of one answer: 64 KiB take twice as many."""
@@ -56,6 +60,22 @@ def prove(connection: sqlite3.Connection, camera: str, stream: str, first_seq: i
         "checkpoint_text": read_checkpoint(found[0]).text.decode() if found else None,
         "key": _as_told(key) if key else None,
     }
+
+
+def answer_proof(index: Index, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The verb `proof` {camera, stream, first_seq, last_seq}. Raises Refused and sqlite3.Error."""
+    camera, stream, first_seq, last_seq = (args.get(name) for name in ("camera", "stream", "first_seq", "last_seq"))
+    if (
+        not isinstance(camera, str)
+        or not isinstance(stream, str)
+        or type(first_seq) is not int
+        or type(last_seq) is not int
+        or not 0 < first_seq <= last_seq < 1 << 62
+    ):
+        raise Refused("bad_request", Text("证明请求有误", "a proof needs camera, stream, first_seq and last_seq"))
+    with index.reading() as connection:
+        connection.execute("BEGIN")
+        return prove(connection, camera, stream, first_seq, last_seq)
 
 
 def _covering(connection: sqlite3.Connection, camera: str, stream: str, last_seq: int) -> tuple[Row, int] | None:

@@ -31,6 +31,7 @@ from agent.footage.journal import Journal
 from agent.footage.keeper import Chore, Keeper
 from agent.footage.leases import Leases
 from agent.footage.naming import camera_uuid
+from agent.footage.proof import answer_proof
 from agent.footage.recorder import Recorder
 from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.health import Liveness
@@ -105,6 +106,7 @@ class Record:
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
         verbs |= {"checkpoint": self._checkpoints.ask_checkpoint, "sign_manifest": self._checkpoints.ask_signature}
+        verbs["proof"] = lambda request, reply: _answer(reply, lambda: answer_proof(index, request.args))
         verbs |= {"hold": self._holds.verb_hold, "release": self._holds.verb_release, "holds": self._holds.verb_holds}
         self._server = Server(runtime / "record.sock", verbs)
         self._liveness = Liveness(clock)
