@@ -24,7 +24,7 @@ from agent.footage.segment import Segment, create_file
 from agent.footage.timeline import NS, Gap, Sane, SegmentRef
 
 T0 = 1_790_000_000 * NS
-"""2026-09-21 21:33:20 in Shanghai."""
+"""2026-09-21 22:13:20 in Shanghai."""
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
