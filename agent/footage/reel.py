@@ -23,7 +23,8 @@ from agent.camera_address import Address
 from agent.clock import Clock, stamp
 from agent.facts import Stamp
 from agent.footage import rows
-from agent.footage.camera import Camera, Opened
+from agent.footage.arrivals import Opened
+from agent.footage.camera import Camera
 from agent.footage.chain import FIRST, SHA256, link
 from agent.footage.files import make_directories
 from agent.footage.index import Index
@@ -211,6 +212,11 @@ class Reel:
             self.abandon(self._refused(error, disk), _text(error))
             return False
         return True
+
+    def sync_soon(self) -> None:
+        """What was written is old already: bring it to the disk before the next round."""
+        if self.segment is not None and self.disk is not None:
+            self.disk.sync.soon(self.segment.file)
 
     def finish(self, end_ns: int) -> bool:
         """Close the file; its footage ends at `end_ns`. False when its end was refused: then it is abandoned."""

@@ -36,6 +36,7 @@ class SyncThread:
         self._fsync = fsync
         self._open: dict[int, tuple[HashedFile, list[Path]]] = {}
         self._finished: list[tuple[HashedFile, Callable[[bool], None]]] = []
+        self._soon: list[HashedFile] = []
         self._wake = threading.Condition()
         self._stopping = False
         self._busy_since_ns: int | None = None
@@ -60,6 +61,12 @@ class SyncThread:
         with self._wake:
             self._open[id(file)] = (file, directories)
 
+    def soon(self, file: HashedFile) -> None:
+        """Sync this file before the next round: what a run begins with is seconds old when it is written."""
+        with self._wake:
+            self._soon.append(file)
+            self._wake.notify_all()
+
     def finish(self, file: HashedFile, done: Callable[[bool], None]) -> None:
         """Bring the file to the disk whole, close it, and call `done` with whether that worked, on this thread."""
         with self._wake:
@@ -76,14 +83,19 @@ class SyncThread:
         while True:
             with self._wake:
                 self._wake.wait_for(
-                    lambda: bool(self._finished) or self._stopping, max(0.0, (next_round - self._mono_ns()) / 1e9)
+                    lambda: bool(self._finished or self._soon) or self._stopping,
+                    max(0.0, (next_round - self._mono_ns()) / 1e9),
                 )
                 finished, self._finished = self._finished, []
+                early, self._soon = [self._open[id(file)] for file in self._soon if id(file) in self._open], []
                 stopping = self._stopping
                 files = list(self._open.values())
             began = self._busy_since_ns = self._mono_ns()
             for file, done in finished:
                 self._finish(file, done)
+            for file, directories in early:
+                if id(file) in self._open:
+                    self._sync(file, directories)
             if began >= next_round:
                 for file, directories in files:
                     if id(file) in self._open:

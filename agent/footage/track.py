@@ -20,7 +20,8 @@ from agent.camera_words import Why
 from agent.camera_words import detail as coded
 from agent.clock import stamp
 from agent.facts import Stamp
-from agent.footage.camera import Arrived, Camera, Ended, Heard, Item, Opened, Overflowed, Trouble
+from agent.footage.arrivals import Arrived, Ended, Heard, Item, Opened, Overflowed, Trouble
+from agent.footage.camera import Camera
 from agent.footage.reel import CameraPlan, Reel, Store
 from agent.footage.rows import Last
 from agent.footage.soundtrack import Soundtrack
@@ -300,6 +301,7 @@ class Track:
             if self._run is None:
                 self._reel.end_gap(run.anchor_ns)
             self._run = run
+        self._reel.sync_soon()
         self._key_ns = run.anchor_ns
         self._last_written_mono = self._last_packet_mono
         self._write_sound()

@@ -33,7 +33,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for number, packet in enumerate(packet for packet in source.demux() if packet.size):
             packet.stream = stream
             packet.pts = packet.dts = number * 512
-            packet.time_base = stream.time_base
+            packet.time_base = stream.time_base or packet.time_base
             target.mux(packet)
     return path.read_bytes()
 

@@ -29,3 +29,24 @@ def test_what_follows_a_close_may_fail(tmp_path: Path) -> None:
     until(lambda: closed, 5, "the other file is closed")
     assert closed == [True]
     sync.stop()
+
+
+def test_a_file_is_synced_before_the_round_when_asked(tmp_path: Path) -> None:
+    synced: list[int] = []
+    sync = SyncThread(3600, SystemClock(), fdatasync=synced.append)
+    sync.start()
+    asked, other = HashedFile(tmp_path / "1"), HashedFile(tmp_path / "2")
+    for file in (asked, other):
+        sync.add(file, [tmp_path])
+        file.write(b"x")
+    sync.soon(asked)
+    until(lambda: synced, 5, "the file is synced")
+    assert synced == [asked.number]
+    assert other.dirty
+    closed: list[bool] = []
+    for file in (asked, other):
+        sync.finish(file, closed.append)
+    sync.soon(asked)
+    until(lambda: len(closed) == 2, 5, "both are closed")
+    sync.stop()
+    assert synced == [asked.number]
