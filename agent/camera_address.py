@@ -1,6 +1,6 @@
 """Where a camera is, and how its password gets into the address that libav opens, and nowhere else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -13,22 +13,29 @@ class NoPassword(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An RTSP address. `password_file` is read at every attempt; its content is never kept or shown."""
+    """An RTSP address, or an `onvif://` one behind which the stream for `profile` (main or sub) is to be found.
+    `password_file` is read at every attempt; its content is never kept or shown."""
 
     url: str
     transport: str = "tcp"
     username: str | None = None
     password_file: Path | None = None
+    profile: str = "main"
+
+    def at(self, url: str) -> "Address":
+        """The same camera at another URL."""
+        return replace(self, url=url)
 
     def with_credentials(self) -> str:
         """The address that libav opens. Raises NoPassword."""
         if self.username is None:
             return self.url
         parts = urlsplit(self.url)
-        user = f"{quote(self.username, safe='')}:{quote(self._password(), safe='')}"
+        user = f"{quote(self.username, safe='')}:{quote(self.password(), safe='')}"
         return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
 
-    def _password(self) -> str:
+    def password(self) -> str:
+        """What the password file holds now. Raises NoPassword."""
         if self.password_file is None:
             return ""
         try:

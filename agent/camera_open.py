@@ -1,4 +1,4 @@
-"""How libav is asked for a camera's stream, and what its errors mean."""
+"""Where a camera's stream is, how libav is asked for it, and what its errors mean."""
 
 import errno
 from typing import Final
@@ -8,12 +8,17 @@ from av.container import InputContainer
 
 from agent.camera_address import Address
 from agent.camera_words import Why, detail
+from agent.clock import Clock
+from agent.onvif import SCHEME, stream_address
 
 OPEN_TIMEOUT_S: Final = 6.0
 """A camera that needs longer to show a stream is told as silent, which must happen within 10 s."""
 
 AT_ONCE_S: Final = 1.0
 """What answers no RTSP does so within this time; a stream in which libav finds no sense takes longer."""
+
+ASK_ANEW_AFTER: Final = 2
+"""Failures at the place that a device named, and it is asked again: it may have moved the stream."""
 
 _ERRORS: Final = {
     errno.ECONNREFUSED: Why.CONNECTION_REFUSED,
@@ -26,6 +31,32 @@ _ERRORS: Final = {
     errno.ETIMEDOUT: Why.NO_ANSWER,
     errno.EAGAIN: Why.NO_ANSWER,
 }
+
+
+class Place:
+    """Where a stream is: at its address, or where the device behind an `onvif://` one said, until that fails."""
+
+    def __init__(self, address: Address, clock: Clock) -> None:
+        self._address = address
+        self._clock = clock
+        self._found: Address | None = None if address.url.startswith(SCHEME) else address
+        self._failures = 0
+
+    def find(self) -> Address:
+        """The RTSP address. Raises agent.onvif.OnvifFailed or agent.camera_address.NoPassword."""
+        if self._found is None:
+            self._found = stream_address(self._address, self._clock)
+        return self._found
+
+    def worked(self) -> None:
+        """There was a stream."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """There was none."""
+        self._failures += 1
+        if self._failures >= ASK_ANEW_AFTER and self._found is not self._address:
+            self._found, self._failures = None, 0
 
 
 def open_stream(

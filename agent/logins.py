@@ -101,7 +101,7 @@ class Login:
         self._logins = logins
         self._address = address
         self._clock = clock
-        host = urlsplit(address.url).netloc
+        host = urlsplit(address.url).hostname or ""
         self._key = hashlib.sha256(f"{address.username or ''}@{host}".encode()).hexdigest()[:16]
         self._refused_with: str | None = None
         self._stamp = ""

@@ -14,9 +14,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import av
@@ -27,12 +25,14 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
-from agent.camera_open import open_stream, why
+from agent.camera_open import Place, open_stream, why
 from agent.camera_words import Why, detail
 from agent.clock import Clock
+from agent.footage.arrivals import Arrived, Ended, Heard, Item, Opened, Overflowed, Trouble
 from agent.footage.parameter_sets import parameter_sets
-from agent.footage.sound import Sound, SoundFormat, sound_of
+from agent.footage.sound import Sound, sound_of
 from agent.logins import Logins
+from agent.onvif import OnvifFailed
 from agent.reader import Reader, Turn
 
 log = logging.getLogger(__name__)
@@ -73,67 +73,6 @@ and one that claims a frame in 1000 s would have footage where there is none."""
 CODECS: Final = frozenset({"h264", "hevc"})
 
 T = TypeVar("T")
-
-
-class Trouble(StrEnum):
-    """Why a camera gives no packets."""
-
-    SILENT = "silent"
-    REFUSED = "refused"
-    NOT_VIDEO = "not_video"
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A connection shows video; told again, with the same number, when its picture is from now on another one.
-
-    `parameter_sets` are those of the new picture, empty as long as the connection's stream tells them itself.
-    `sound` is there when sound that can be recorded may come with it.
-    """
-
-    connection: int
-    codec: str
-    width: int
-    height: int
-    time_base: Fraction
-    nominal_ticks: int
-    parameter_sets: bytes = b""
-    sound: SoundFormat | None = None
-
-
-@dataclass(slots=True)
-class Arrived:
-    """One packet of video and when it was read, on the monotonic clock."""
-
-    packet: "Packet[Any]"
-    mono_ns: int
-
-
-@dataclass(slots=True)
-class Heard:
-    """One packet of sound as a file takes it, times in the unit of `Opened.sound`, and when it was read."""
-
-    packet: "Packet[Any]"
-    mono_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A connection, or an attempt at one, is over. `detail` is one of `camera_words`; `asked` says whether the camera
-    was asked."""
-
-    trouble: Trouble
-    detail: str
-    was_open: bool
-    asked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Overflowed:
-    """Packets were dropped here, because nobody took what was read."""
-
-
-Item = Opened | Arrived | Heard | Ended | Overflowed
 
 
 class Camera:
@@ -261,6 +200,7 @@ class _Reading:
         self._camera = camera
         self._turn = turn
         self._clock = clock
+        self._place = Place(camera.address, clock)
         self._sets = b""
         self._doubt_sound = False
         self._guard = threading.Lock()
@@ -278,10 +218,15 @@ class _Reading:
             container = self._open()
         except NoPassword as error:
             return Ended(Trouble.REFUSED, str(error), False, asked=False)
+        except OnvifFailed as error:
+            seen = str(error)
+            return Ended(Trouble.REFUSED if error.refused else _TROUBLES.get(_code(seen), Trouble.SILENT), seen, False)
         except (OSError, ValueError, av.error.FFmpegError) as error:
+            self._place.failed()
             seen = why(error, (self._turn.turned() - began_ns) / 1e9)
             return Ended(_TROUBLES.get(seen, Trouble.SILENT), seen, False)
         accepted()
+        self._place.worked()
         try:
             return self._read(container)
         finally:
@@ -319,7 +264,7 @@ class _Reading:
         if media != "video":
             options["analyzeduration"] = str(ANALYSE_SOUND_US)
         # The read timeout is libav's own: PyAV's would take the interpreter's lock for every packet.
-        return open_stream(self._camera.address, media, options)
+        return open_stream(self._place.find(), media, options)
 
     def _read(self, container: InputContainer) -> Ended:
         if not container.streams.video:
@@ -428,4 +373,10 @@ def picture_size(codec: str, picture: bytes) -> tuple[int, int] | None:
 _TROUBLES: Final = {
     detail(Why.LOGIN_REFUSED): Trouble.REFUSED,
     detail(Why.NO_RTSP): Trouble.NOT_VIDEO,
+    detail(Why.NO_PROFILE): Trouble.NOT_VIDEO,
+    detail(Why.NO_ONVIF): Trouble.NOT_VIDEO,
 }
+
+
+def _code(seen: str) -> str:
+    return seen.partition(": ")[0]

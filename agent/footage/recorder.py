@@ -23,7 +23,8 @@ from agent.camera_words import detail as coded
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import rows
-from agent.footage.camera import Camera, Trouble
+from agent.footage.arrivals import Trouble
+from agent.footage.camera import Camera
 from agent.footage.chain import SHA256
 from agent.footage.fault import Fault
 from agent.footage.files import newest_seq

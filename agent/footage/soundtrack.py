@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from av.packet import Packet
 
-from agent.footage.camera import Heard
+from agent.footage.arrivals import Heard
 from agent.footage.sound import SoundFormat
 from agent.footage.sound_time import SoundTime, hear
 from agent.footage.timeline import Raw, TimeBase

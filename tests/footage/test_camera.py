@@ -12,16 +12,8 @@ import pytest
 
 from agent.camera_address import Address, NoPassword
 from agent.clock import SystemClock
-from agent.footage.camera import (
-    MAX_WAITING_BYTES,
-    Arrived,
-    Camera,
-    Ended,
-    Item,
-    Opened,
-    Overflowed,
-    Trouble,
-)
+from agent.footage.arrivals import Arrived, Ended, Item, Opened, Overflowed, Trouble
+from agent.footage.camera import MAX_WAITING_BYTES, Camera
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
 from tests.fakes.clock import MovedClock
 from tests.fakes.streamed import StreamedCamera, encoded

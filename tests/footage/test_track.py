@@ -13,7 +13,7 @@ import pytest
 from agent.camera_address import Address
 from agent.clock import stamp
 from agent.footage import rows
-from agent.footage.camera import Overflowed, Trouble
+from agent.footage.arrivals import Overflowed, Trouble
 from agent.footage.files import create_volume
 from agent.footage.index import Index, prepare
 from agent.footage.naming import camera_uuid
