@@ -69,7 +69,8 @@ class Walked:
     else up to the end of the last whole moof+mdat before the first place that makes no sense. `ticks` is the length
     of the footage in it in units of 1/`timescale` s, `frames` its pictures, `description` the object written into
     the file's own metadata, None when there is none. `finished`: it ends with the index that the muxer writes last.
-    `later`: what plays after damaged places, beyond `keep_bytes`; `head_bytes` must come before it.
+    `later`: what plays after damaged places, beyond `keep_bytes`, and up to `later_bytes`; `head_bytes` must come
+    before it. `headless`: there are fragments, but nothing that tells how to play them.
     """
 
     keep_bytes: int
@@ -81,6 +82,14 @@ class Walked:
     finished: bool = False
     head_bytes: int = 0
     later: tuple[Piece, ...] = ()
+    later_bytes: int = 0
+    size_bytes: int = 0
+    headless: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it plays from its first byte to its last."""
+        return self.fragments > 0 and self.keep_bytes == self.size_bytes
 
     def length_ns(self) -> int:
         """The length of the footage in `keep_bytes`, in nanoseconds."""
@@ -105,10 +114,12 @@ def walk(fetch: Fetch, size: int) -> Walked:
         if walking.piece.fragments:
             later.append(walking.piece.frozen())
     film = walking.film
+    later_bytes = 0 if not later else size if at == size and walking.moof is None else later[-1].end
     keep_bytes = 0 if not first.fragments else size if whole else first.end
     return Walked(
         keep_bytes, first.fragments, first.frames, first.to_ticks, film.timescale if film else 0,
         film.description if film else None, finished and first.fragments > 0, walking.head_bytes, tuple(later),
+        later_bytes, size, film is None and walking.search(0) is not None,
     )  # fmt: skip
 
 
@@ -153,6 +164,8 @@ class _Walking:
     head_bytes: int = 0
     moof: _Fragment | None = None
     last_kind: str = ""
+    covered: bool = False
+    """Whether the moof under way follows a box `free`, which takes the place of damaged ones."""
     boxes: int = 0
     budget: int = 0
     """Bytes that searches may still fetch."""
@@ -196,11 +209,13 @@ class _Walking:
     def _is_fragment(self, offset: int) -> bool:
         self.boxes += 1
         moof = _box(self.fetch, offset, self.size)
-        if self.film is None or moof is None or moof.end > self.size or moof.size > self.budget:
+        if moof is None or moof.end > self.size or moof.size > self.budget:
             return False
         mdat = _box(self.fetch, moof.end, self.size)
         if mdat is None or mdat.kind != "mdat" or mdat.end > self.size:
             return False
+        if self.film is None:
+            return True
         self.budget -= moof.size
         try:
             self._check(_moof(_body(self.fetch, moof), self.film), mdat)
@@ -218,6 +233,7 @@ class _Walking:
             if self.film is None or self.moof is not None:
                 raise ValueError("a moof out of its place")
             self.moof = _moof(_body(self.fetch, box), self.film)
+            self.covered = self.last_kind == "free"
         elif box.kind == "mdat" and self.moof is not None:
             fragment = self._check(self.moof, box)
             self._keep(fragment, box.end)
@@ -228,8 +244,8 @@ class _Walking:
             raise ValueError("the samples are more than the mdat holds")
         most = MOST_APART_S * self.film.timescale
         apart = fragment.start - self.last_end if self.origin is not None and fragment.samples else 0
-        # After damage any number of fragments may be missing; a file is no longer than an hour.
-        most_apart = most if self.piece.fragments else 60 * most
+        # After damage, or what covers it, any number of fragments may be missing; a file is no longer than an hour.
+        most_apart = most if self.piece.fragments and not self.covered else 60 * most
         if fragment.length > most or not -most <= apart <= most_apart:
             raise ValueError("a fragment far from the one before it")
         return fragment

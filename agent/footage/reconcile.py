@@ -4,9 +4,13 @@ Two steps, because reading a file costs: `look` compares names and sizes and say
 `settle` says, file by file, what to do with what the walk found.
 
 Invariants
-1. A file that plays is kept; only what plays nowhere is removed, only what is not ours is quarantined.
-2. After the actions every file has a row that agrees with it, and every row without a file is marked `lost`.
-3. Footage that ended without its end being written is followed by a gap row, until now.
+1. A file that plays anywhere is kept. Only what plays nowhere and was never ended is removed; what is not ours, and
+   what should play and does not, is quarantined.
+2. Only what was being written is changed: it is cut after its last whole fragment, and a place in it that makes no
+   sense is covered by a box that players pass over.
+3. What was once ended keeps its digest: a file that is another one now is `suspect`, and the evidence shows it.
+4. After the actions every file has a row that agrees with it, and every row without a file is marked `lost`.
+5. Footage that ended without its end being written is followed by a gap row, until now.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +27,9 @@ WHOLE_STATES = frozenset({"closed", "recovered"})
 DELETING = "deleting"
 """A row of this state is about to go, and its file with it: that is retention's to finish."""
 
+_BOX_HEAD = 8
+"""Bytes that the smallest box has."""
+
 ENDED_STATES = WHOLE_STATES | {"suspect"}
 """Rows in these states know when their footage ends."""
 
@@ -38,6 +45,7 @@ class Known:
     end_ns: int | None
     bytes: int
     state: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +73,23 @@ def look(files: Mapping[str, int], rows: Iterable[Known]) -> Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """The segment after one of the same reel: its number and start, and the digest that it says the file before it has
+    (None: it does not say)."""
+
+    seq: int
+    start_ns: int
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recover:
-    """Cut the file to `keep_bytes`, hash it, and give it a row in `state` that ends at `end_ns`."""
+    """Give the file a row in `state` that ends at `end_ns`; cut it to `keep_bytes` before, if `cut`.
+
+    `cover`: bytes [from, to) in it that players are to pass over; `holes`: times in it that do not play.
+    `digest` is that of the file, None when it must be read for it. `expected` is the digest that it had when it was
+    ended: a file that has another one is suspect, and keeps it.
+    """
 
     path: str
     keep_bytes: int
@@ -74,6 +97,11 @@ class Recover:
     end_ns: int
     frames: int
     state: str
+    cut: bool = False
+    cover: tuple[tuple[int, int], ...] = ()
+    holes: tuple[tuple[int, int], ...] = ()
+    digest: str | None = None
+    expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +122,11 @@ class Quarantine:
 Action = Recover | Remove | Quarantine
 
 
-def settle(path: str, named: SegmentName | None, walked: Walked, row: Known | None) -> Action:
-    """What to do with one walked file. `named` is what the path says, None when it is none of ours."""
+def settle(
+    path: str, named: SegmentName | None, walked: Walked, row: Known | None, after: Next | None = None
+) -> Action:
+    """What to do with one walked file. `named` is what the path says, None when it is none of ours; `after` the next
+    segment of the reel, as far as it is known."""
     if named is None:
         return Quarantine(path, "the name is none of ours")
     described = walked.description
@@ -103,21 +134,64 @@ def settle(path: str, named: SegmentName | None, walked: Walked, row: Known | No
         return Quarantine(path, "the file says that it belongs to another camera")
     if described is not None and described.get("stream", named.stream) != named.stream:
         return Quarantine(path, "the file says that it belongs to another stream")
-    if walked.fragments == 0:
-        return Remove(path) if row is None or row.state == "open" else Quarantine(path, "nothing in it plays")
+    expected = _expected(named, row, after)
+    ended = expected is not None or (row is not None and row.state != "open")
+    if walked.fragments == 0 and not walked.later:
+        return Quarantine(path, "nothing in it plays") if ended or walked.headless else Remove(path)
     if described is None and row is None:
         return Quarantine(path, "the file does not say what it is")
     start_ns = row.start_ns if row is not None else named.start_ns
-    known_end = row.end_ns if row is not None and row.state in ENDED_STATES and row.bytes <= walked.keep_bytes else None
-    end_ns = known_end if known_end is not None else start_ns + walked.length_ns()
+    cover = () if ended else _cover(walked)
+    mended = bool(cover) or not walked.later
+    whole_bytes = walked.later_bytes if cover else walked.keep_bytes
+    cut = not ended and mended and whole_bytes < walked.size_bytes
+    end_ns, holes = _times(walked, start_ns)
+    if row is not None and row.state in ENDED_STATES and row.end_ns is not None and row.bytes <= walked.keep_bytes:
+        end_ns = row.end_ns
+    if row is None and after is not None:
+        end_ns = snap(end_ns, end_ns - start_ns, after.start_ns, walked.frames)
+    damaged = not mended or not (cut or whole_bytes == walked.size_bytes)
     return Recover(
         path,
-        keep_bytes=walked.keep_bytes,
+        keep_bytes=whole_bytes if cut else walked.size_bytes,
         start_ns=start_ns,
         end_ns=end_ns,
-        frames=walked.frames,
-        state="recovered",
+        frames=walked.frames + sum(piece.frames for piece in walked.later),
+        state="suspect" if damaged else "closed" if row is None and walked.finished else "recovered",
+        cut=cut,
+        cover=cover,
+        holes=holes,
+        digest=expected if row is None and walked.finished else None,
+        expected=expected,
     )
+
+
+def _cover(walked: Walked) -> tuple[tuple[int, int], ...]:
+    """The damaged places of a file that plays after them."""
+    begin = max(walked.keep_bytes, walked.head_bytes)
+    found: list[tuple[int, int]] = []
+    for piece in walked.later:
+        found.append((begin, piece.offset))
+        begin = piece.end
+    return tuple(found) if all(_BOX_HEAD <= to - since < 1 << 32 for since, to in found) else ()
+
+
+def _expected(named: SegmentName, row: Known | None, after: Next | None) -> str | None:
+    """The digest of a file that was once ended, by its row or by the file after it."""
+    if row is not None:
+        return row.digest if row.state != "open" else None
+    return after.previous if after is not None and after.seq == named.seq + 1 else None
+
+
+def _times(walked: Walked, start_ns: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """When the footage in a file ends, and the holes in it."""
+    end = walked.ticks
+    holes: list[tuple[int, int]] = []
+    for piece in walked.later:
+        if piece.from_ticks > end:
+            holes.append((start_ns + walked.ns(end), start_ns + walked.ns(piece.from_ticks)))
+        end = max(end, piece.to_ticks)
+    return start_ns + walked.ns(end), tuple(holes)
 
 
 def gap_reason(rebuilt: bool, was_open: bool) -> GapReason:

@@ -65,6 +65,16 @@ def put_run(number: int, camera: str, stream: str, boot: str, wall_ns: int, mono
     return ("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", (number, camera, stream, boot, wall_ns, mono_ns, quality))
 
 
+def put_known_run(
+    number: int, camera: str, stream: str, boot: str, wall_ns: int, mono_ns: int, quality: str
+) -> Statement:
+    """The row of a run that files tell of; several files tell of the same."""
+    return (
+        "INSERT OR IGNORE INTO run (id, camera, stream, boot, wall_ns, mono_ns, quality) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (number, camera, stream, boot, wall_ns, mono_ns, quality),
+    )
+
+
 def put_segment(row: SegmentRow) -> Statement:
     """A segment, new or known anew by its path."""
     marks = ", ".join("?" for _ in SegmentRow.__dataclass_fields__)
@@ -249,6 +259,20 @@ def next_of(connection: sqlite3.Connection, camera: str, stream: str, seq: int) 
         (camera, stream, seq),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
+
+
+def is_buried(connection: sqlite3.Connection, camera: str, stream: str, first_seq: int, last_seq: int) -> bool:
+    """Whether all these segments of a reel were deleted by a rule."""
+    at = first_seq
+    for first, last in connection.execute(
+        "SELECT first_seq, last_seq FROM tombstone WHERE camera = ? AND stream = ? AND last_seq >= ? AND first_seq <= ?"
+        " ORDER BY first_seq",
+        (camera, stream, first_seq, last_seq),
+    ):
+        if first > at:
+            return False
+        at = last + 1
+    return at > last_seq
 
 
 def segments_between(

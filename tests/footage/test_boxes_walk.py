@@ -173,6 +173,14 @@ def test_an_mdat_that_is_said_to_be_huge_hides_nothing(recorded: bytes) -> None:
         assert [piece.fragments for piece in walked.later] == [2]
 
 
+def test_fragments_without_their_head_are_told(recorded: bytes) -> None:
+    at = recorded.index(b"moov")
+    walked = walk_bytes(recorded[:at] + b"\0\0\0\0" + recorded[at + 4 :])
+    assert walked.headless
+    assert (walked.keep_bytes, walked.fragments, walked.later) == (0, 0, ())
+    assert not walk_bytes(bytes(5000)).headless
+
+
 def test_a_time_that_was_damaged_makes_no_footage_of_hours(recorded: bytes) -> None:
     place = recorded.rindex(b"tfdt") + 8
     walked = walk_bytes(recorded[:place] + b"\x40" + recorded[place + 1 :])

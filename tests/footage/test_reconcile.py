@@ -13,8 +13,9 @@ def _known(path: str, state: str = "closed", size: int = 100, end_ns: int | None
     return Known(path, "cam", "main", START, end_ns, size, state)
 
 
-def _walked(keep: int = 80, fragments: int = 2, camera: str | None = "cam") -> Walked:
-    return Walked(keep, fragments, 20, 180_000, 90_000, None if camera is None else {"camera": camera})
+def _walked(keep: int = 80, fragments: int = 2, camera: str | None = "cam", size: int = 100) -> Walked:
+    told = None if camera is None else {"camera": camera}
+    return Walked(keep, fragments, 20, 180_000, 90_000, told, size_bytes=size)
 
 
 def test_only_what_differs_is_walked() -> None:
@@ -34,7 +35,7 @@ def test_a_lost_file_that_comes_back_is_walked() -> None:
 
 def test_an_open_file_ends_where_its_last_fragment_does() -> None:
     action = settle("p", NAMED, _walked(), _known("p", "open", 0, None))
-    assert action == Recover("p", 80, START, START + 2_000_000_000, 20, "recovered")
+    assert action == Recover("p", 80, START, START + 2_000_000_000, 20, "recovered", cut=True)
 
 
 def test_an_open_file_in_which_nothing_plays_is_removed() -> None:

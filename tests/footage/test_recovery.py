@@ -91,7 +91,7 @@ def test_a_start_looks_at_the_newest_hour_and_the_rest_is_compared_meanwhile(dis
     assert abs(last.end_ns - (T0 + 3 * HOUR + 4 * NS)) < NS
     new = disk.record(5, T0 + 5 * HOUR)
     assert disk.compare(4).recovered == paths[2::-1], "the newest first"
-    assert disk.states() == dict.fromkeys(range(1, 5), "recovered"), f"{new} is being written"
+    assert disk.states() == dict.fromkeys(range(1, 5), "closed"), f"{new} is being written"
 
 
 def test_what_was_recorded_since_is_not_looked_at(disk: Disk) -> None:
@@ -107,7 +107,7 @@ def test_an_hour_that_was_deleted_is_lost(disk: Disk) -> None:
     (disk.volume.path / first).unlink()
     (disk.volume.path / first).parent.rmdir()
     assert disk.compare(2).damaged == [first]
-    assert disk.states() == {1: "lost", 2: "recovered"}
+    assert disk.states() == {1: "lost", 2: "closed"}
     assert (disk.volume.path / second).exists()
 
 
@@ -118,4 +118,4 @@ def test_a_disk_that_is_unmounted_meanwhile_loses_nothing(disk: Disk) -> None:
     (disk.volume.path / VOLUME_FILE).rename(disk.volume.path / "elsewhere")
     with pytest.raises(VolumeRefused):
         disk.settle(path.rpartition("/")[0])
-    assert disk.states() == {1: "recovered"}
+    assert disk.states() == {1: "closed"}
