@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
+from agent.footage.chain import algorithm_of, hash_bytes
 from agent.footage.timeline import NS, Gap, Span
 
 FORMAT: Final = "yunjian-package-1"
@@ -102,7 +103,6 @@ class Circumstances:
     why: str
     tool: str
     audit: Mapping[str, Any]
-    key: Mapping[str, Any] | None
 
 
 def safe(text: str) -> str:
@@ -158,7 +158,8 @@ def proof(film: Film, answer: Mapping[str, Any]) -> dict[str, Any]:
     texts = []
     for link in answer.get("links", ()):
         texts.append(link_text(before, film.uuid, film.stream, link))
-        before = str(link[4])
+        after = link[4]  # not told of a deleted segment between others
+        before = after if isinstance(after, str) else hash_bytes(algorithm_of(link[3]), texts[-1].encode())
     row = answer.get("checkpoint") or {}
     told = row.get("detail")
     detail = told if isinstance(told, Mapping) else {}
@@ -196,8 +197,10 @@ def manifest(
     files: Iterable[Packed],
     around: Circumstances,
     reasons: Mapping[str, Mapping[str, str]],
+    proofs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The manifest. `reasons` are the words for reasons of gaps, by language.
+    """The manifest. `reasons` are the words for reasons of gaps, by language; `proofs` the recorder's answers to
+    `proof`, by the title of the film.
 
     Nanoseconds are text in it: most programs lose digits of such numbers.
     """
@@ -217,8 +220,8 @@ def manifest(
         "requested": _range(around.requested_from_ns, around.requested_to_ns, around.zone),
         "actual": actual,
         "audit": dict(around.audit),
-        "key": dict(around.key) if around.key else None,
-        "cameras": [_film(film, around, reasons) for film in films],
+        "key": next((key for answer in proofs.values() if (key := _key(answer)) is not None), None),
+        "cameras": [_film(film, around, reasons, proofs.get(film.title)) for film in films],
         "files": [
             {"name": each.name, "kind": each.kind, "bytes": each.bytes, "sha256": each.sha256, **each.detail}
             for each in listed
@@ -240,8 +243,24 @@ def _range(from_ns: int, to_ns: int, zone: tzinfo) -> dict[str, str]:
     return {"from": local(from_ns, zone), "to": local(to_ns, zone), "from_ns": str(from_ns), "to_ns": str(to_ns)}
 
 
-def _film(film: Film, around: Circumstances, reasons: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _key(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+    row = answer.get("key")
+    detail = row.get("detail") if isinstance(row, Mapping) else None
+    if not isinstance(detail, Mapping):
+        return None
+    return {
+        "algorithm": "ed25519", "public_key": detail.get("public_key"), "fingerprint": detail.get("fingerprint"),
+    }  # fmt: skip
+
+
+def _film(
+    film: Film,
+    around: Circumstances,
+    reasons: Mapping[str, Mapping[str, str]],
+    answer: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     first, last = (film.sources[0], film.sources[-1]) if film.sources else (None, None)
+    row = (answer or {}).get("checkpoint")
     return {
         "id": film.camera_id,
         "name": film.name,
@@ -257,5 +276,6 @@ def _film(film: Film, around: Circumstances, reasons: Mapping[str, Mapping[str, 
         ],
         "segments": len(film.sources),
         "chain": {"before": first.before if first else None, "after": last.chain if last else None},
-        "proof": proof_name(film),
+        "proof": proof_name(film) if answer else None,
+        "checkpoint": {"n": row.get("n"), "hash": row.get("hash"), "at_ns": str(row.get("at_ns"))} if row else None,
     }  # fmt: skip

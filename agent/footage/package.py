@@ -99,13 +99,15 @@ class _Building:
             for film in films:
                 self._joined(film)
         films = [self._judged(film) for film in films]
+        proofs: dict[str, Mapping[str, Any]] = {}
         for film in films:
-            answer = prove(film) if film.sources else None
+            answer = prove(film) if any(source.chain for source in film.sources) else None
             if answer is not None:
+                proofs[film.title] = answer
                 self._small(made.proof_name(film), "proof", made.as_bytes(made.proof(film, answer)))
         self._small(made.PAGE, "page", self._wanted.page)
         self._small(made.README, "text", self._wanted.readme)
-        content = made.as_bytes(made.manifest(films, self._files, self._around, self._wanted.reasons))
+        content = made.as_bytes(made.manifest(films, self._files, self._around, self._wanted.reasons, proofs))
         digest = hashlib.sha256(content).hexdigest()
         self._put(made.MANIFEST, content)
         listed = [(each.name, each.sha256) for each in self._files]

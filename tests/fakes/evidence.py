@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.fingerprint import fingerprint
 from agent.footage.chain import hash_bytes, link
-from agent.footage.checkpoint import StreamHead, export_text, signed, text_to_sign, unsigned
+from agent.footage.checkpoint import StreamHead, export_text, key_detail, signed, text_to_sign, unsigned
 from agent.footage.journal_chain import Head, next_row
 from agent.footage.manifest import Circumstances, Film, Source
 from agent.footage.segment import Segment, create_file
@@ -110,7 +110,7 @@ class Device:
             "tombstones": [],
             "checkpoint": {"n": row.n, "at_ns": T0, "kind": "checkpoint", "detail": row.told(), "hash": row.hash},
             "checkpoint_text": text.decode(),
-            "key": {"algorithm": "ed25519", "public_key": self._public(), "fingerprint": self.fingerprint},
+            "key": {"n": 1, "kind": "key", "detail": key_detail(self.public, self.fingerprint, None, "first")},
         }
 
     def sign(self, digest: str) -> dict[str, Any]:
@@ -152,5 +152,5 @@ def around(from_ns: int, to_ns: int, zone: tzinfo = SHANGHAI) -> Circumstances:
     """Who asked for what."""
     return Circumstances(
         {"id": "demo", "name": "示范托育园"}, zone, from_ns, to_ns, to_ns, "李娜", "检查", "yunjian 0.1.0",
-        {"n": 17, "hash": "ef" * 32}, None,
+        {"n": 17, "hash": "ef" * 32},
     )  # fmt: skip

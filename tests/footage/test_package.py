@@ -96,6 +96,8 @@ def test_a_folder_with_everything_in_it(tmp_path: Path, device: Device) -> None:
     (gap,) = camera["gaps"]
     assert (gap["reason"], gap["words"]["zh"]) == ("camera_silent", "摄像机无画面")
     assert (gap["from_ns"], gap["to_ns"]) == (str(T0 + 12 * NS), str(T0 + 20 * NS))
+    assert manifest["key"]["fingerprint"] == device.fingerprint
+    assert camera["checkpoint"]["n"] == 2
     assert camera["chain"] == {"before": "", "after": device.links[-1][4]}
     segment = next(each for each in manifest["files"] if each["name"] == names[1])
     assert (segment["kind"], segment["seq"], segment["as_recorded"], segment["clock"]) == (
