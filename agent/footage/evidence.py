@@ -6,6 +6,11 @@ Everything here comes from three places: the files, the rows of the index, and t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from agent.facts import Text
+
+NOTHING: Final = Text("", "")
 
 
 class FindingKind(StrEnum):
@@ -32,7 +37,7 @@ class FindingKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing wrong. `seq` is the first segment that it concerns (0: none), `n` a row of the journal (0: none),
-    `at_ns` when the segment starts as far as known, `detail` plain words or a path."""
+    `at_ns` when the segment starts as far as known, `detail` more in words."""
 
     kind: FindingKind
     camera: str = ""
@@ -41,7 +46,7 @@ class Finding:
     n: int = 0
     at_ns: int | None = None
     path: str = ""
-    detail: str = ""
+    detail: Text = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

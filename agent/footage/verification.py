@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from agent.facts import Text
 from agent.footage.chain import UnknownHash, algorithm_of, link
-from agent.footage.evidence import Deleted, Finding, FindingKind, Gone, Recorded, Walk
+from agent.footage.evidence import NOTHING, Deleted, Finding, FindingKind, Gone, Recorded, Walk
 
 DAY_NS: Final = 86_400_000_000_000
 
@@ -26,6 +27,8 @@ BY_AGE: Final = frozenset({"expired", "quota"})
 
 OVERWRITTEN: Final = "overwritten"
 """The reason for which it need not, where the policy allowed that."""
+
+_NONE: Final = Text("没有列出任何分段", "it names none")
 
 Held = Callable[[Gone, Deleted], bool]
 """Whether a hold of the journal forbade this deletion."""
@@ -47,7 +50,9 @@ def with_places(findings: Iterable[tuple[Finding, str, str]]) -> list[Finding]:
     known = list(findings)
     indexed = {digest for each, digest, _ in known if each.kind is FindingKind.ALTERED and digest}
     return [
-        replace(each, kind=FindingKind.REORDERED, detail="it is the file of another segment")
+        replace(
+            each, kind=FindingKind.REORDERED, detail=Text("这是另一个分段的文件", "it is the file of another segment")
+        )
         if each.kind is FindingKind.ALTERED and seen != digest and seen in indexed
         else each
         for each, digest, seen in known
@@ -76,16 +81,19 @@ def _file_finding(walk: Walk, item: Recorded) -> list[Finding]:
     """What is wrong with the file of a segment, as one finding at most."""
     seen = item.seen
 
-    def finding(kind: FindingKind, detail: str = "") -> list[Finding]:
+    def finding(kind: FindingKind, detail: Text = NOTHING) -> list[Finding]:
         return [Finding(kind, walk.camera, walk.stream, item.seq, 0, item.start_ns, item.path, detail)]
 
     if seen is None:
         return finding(FindingKind.MISSING)
     if item.named_seq != item.seq:
-        return finding(FindingKind.REORDERED, f"its file has number {item.named_seq}")
+        return finding(
+            FindingKind.REORDERED, Text(f"文件名的序号是 {item.named_seq}", f"its file has number {item.named_seq}")
+        )
     said = seen.said
     if said is not None and (said.camera, said.stream, said.seq) != (walk.camera, walk.stream, item.seq):
-        return finding(FindingKind.REORDERED, f"the file says that it is {said.stream} {said.seq} of {said.camera}")
+        named = f"{said.camera} {said.stream} {said.seq}"
+        return finding(FindingKind.REORDERED, Text(f"文件自述为 {named}", f"the file says that it is {named}"))
     differs = seen.size_bytes != item.size_bytes or (seen.digest is not None and seen.digest != item.digest)
     starts_elsewhere = said is not None and said.start_ns != item.start_ns
     if (differs or starts_elsewhere) and seen.digest is not None:
@@ -93,15 +101,28 @@ def _file_finding(walk: Walk, item: Recorded) -> list[Finding]:
             item, size_bytes=seen.size_bytes, digest=seen.digest, start_ns=said.start_ns if said else item.start_ns
         )
         if item.chain and _link(walk, walk.head, as_seen) == item.chain:
-            return finding(FindingKind.CHAIN_BROKEN, "the file is right, what the index says of it is not")
+            return finding(
+                FindingKind.CHAIN_BROKEN,
+                Text("文件未变，索引的记载变了", "the file is right, what the index says of it is not"),
+            )
     if seen.size_bytes != item.size_bytes:
-        return finding(FindingKind.ALTERED, f"{seen.size_bytes} bytes instead of {item.size_bytes}")
+        return finding(
+            FindingKind.ALTERED,
+            Text(
+                f"{seen.size_bytes} 字节，应为 {item.size_bytes}",
+                f"{seen.size_bytes} bytes instead of {item.size_bytes}",
+            ),
+        )
     if differs:
         return finding(FindingKind.ALTERED)
     if starts_elsewhere:
-        return finding(FindingKind.CHAIN_BROKEN, "the file says that it starts at another time")
+        return finding(
+            FindingKind.CHAIN_BROKEN, Text("文件自述的起点不同", "the file says that it starts at another time")
+        )
     if item.indexed_start_ns != item.start_ns and not item.rectified:
-        return finding(FindingKind.CHAIN_BROKEN, "the index says that it starts at another time")
+        return finding(
+            FindingKind.CHAIN_BROKEN, Text("索引记载的起点不同", "the index says that it starts at another time")
+        )
     return []
 
 
@@ -112,18 +133,18 @@ def _chain_finding(walk: Walk, item: Recorded) -> Finding:
     named = bool(item.previous) and last is not None and bool(last.digest)
     same_before = named and last is not None and item.previous == last.digest
     if skipped and not same_before:
-        return _removed(walk, walk.last_seq + 1, 0, item.start_ns, f"number {walk.last_seq + 1} to {item.seq - 1}")
+        return _removed(walk, walk.last_seq + 1, 0, item.start_ns, _numbers(walk.last_seq + 1, item.seq - 1))
     said = item.seen.said if item.seen else None
     sound = said is not None and _link(walk, said.before, item) == item.chain
     if last is not None and ((named and not same_before) or (sound and not skipped)):
-        return _unlike_bound(walk, last, 0, "file")
-    detail = "its link does not follow the one before"
+        return _unlike_bound(walk, last, 0, Text("文件", "file"))
+    detail = Text("与前一个分段不相连", "its link does not follow the one before")
     return Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, item.seq, 0, item.start_ns, item.path, detail)
 
 
 def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]]:
     if not item.segments:
-        return walk, [Finding(FindingKind.JOURNAL_BROKEN, walk.camera, walk.stream, n=item.n, detail="it names none")]
+        return walk, [Finding(FindingKind.JOURNAL_BROKEN, walk.camera, walk.stream, n=item.n, detail=_NONE)]
     first, found = item.segments[0], list[Finding]()
     if walk.head is not None and item.before not in (walk.head, walk.other_head):
         found.append(_before_tombstone(walk, item, first))
@@ -137,7 +158,7 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
         walk, wrong = _meet_mark(walk, gone.seq, head)
         found += wrong
     if item.after and head != item.after:
-        detail = "the tombstone does not bridge what it stands for"
+        detail = Text("删除记录接不上前后", "the tombstone does not bridge what it stands for")
         found.append(
             Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, first.seq, item.n, first.start_ns, "", detail)
         )
@@ -147,35 +168,36 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
 
 def _before_tombstone(walk: Walk, item: Deleted, first: Gone) -> Finding:
     if first.seq > walk.last_seq + 1:
-        detail = f"number {walk.last_seq + 1} to {first.seq - 1}"
+        detail = _numbers(walk.last_seq + 1, first.seq - 1)
         return _removed(walk, walk.last_seq + 1, item.n, first.start_ns, detail)
     if walk.last is not None:
-        last, detail = walk.last, "the tombstone after it was bound to something else"
-        return Finding(
-            FindingKind.ALTERED, walk.camera, walk.stream, last.seq, item.n, last.start_ns, last.path, detail
-        )
-    detail = "the tombstone does not follow the one before"
+        return _unlike_bound(walk, walk.last, item.n, Text("删除记录", "tombstone"))
+    detail = Text("删除记录与前面不相连", "the tombstone does not follow what is before it")
     return Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, first.seq, item.n, first.start_ns, "", detail)
 
 
-def _forbidden(gone: Gone, item: Deleted, held: Held) -> str:
-    """Why this segment could not be deleted then; "" when it could."""
+def _forbidden(gone: Gone, item: Deleted, held: Held) -> Text | None:
+    """Why this segment could not be deleted then; None when it could."""
     if held(gone, item):
-        return "it was held"
+        return Text("删除时在封存中", "it was held")
     young = gone.end_ns > item.deleted_ns - item.minimum_days * DAY_NS
     if item.reason in BY_AGE and young:
-        return f"it was younger than {item.minimum_days} days"
+        return Text(f"删除时未满 {item.minimum_days} 天", f"it was younger than {item.minimum_days} days")
     if item.reason == OVERWRITTEN and young and not item.overwriting:
-        return "it was overwritten, which the policy did not allow"
-    return ""
+        return Text("被覆盖，而当时不允许", "it was overwritten, which the policy did not allow")
+    return None
 
 
-def _unlike_bound(walk: Walk, last: Recorded, n: int, after: str) -> Finding:
-    detail = f"the {after} after it was bound to something else"
+def _numbers(first: int, last: int) -> Text:
+    return Text(f"第 {first} 到 {last} 段", f"number {first} to {last}")
+
+
+def _unlike_bound(walk: Walk, last: Recorded, n: int, after: Text) -> Finding:
+    detail = Text(f"后面的{after.zh}记载的是另一内容", f"the {after.en} after it was bound to something else")
     return Finding(FindingKind.ALTERED, walk.camera, walk.stream, last.seq, n, last.start_ns, last.path, detail)
 
 
-def _removed(walk: Walk, seq: int, n: int, at_ns: int | None, detail: str) -> Finding:
+def _removed(walk: Walk, seq: int, n: int, at_ns: int | None, detail: Text) -> Finding:
     return Finding(FindingKind.REMOVED, walk.camera, walk.stream, seq, n, at_ns, "", detail)
 
 
@@ -186,7 +208,10 @@ def _pass_marks(walk: Walk, next_seq: int | None) -> tuple[Walk, list[Finding]]:
     while at < len(walk.marks) and (next_seq is None or walk.marks[at].seq < next_seq):
         mark = walk.marks[at]
         if mark.seq > walk.last_seq and not found:
-            detail = f"number {mark.seq} was there when checkpoint {mark.n} was signed"
+            detail = Text(
+                f"检查点 {mark.n} 签名时已有第 {mark.seq} 段",
+                f"number {mark.seq} was there when checkpoint {mark.n} was signed",
+            )
             found.append(_removed(walk, walk.last_seq + 1, mark.n, None, detail))
         at += 1
     return replace(walk, mark_at=at) if at != walk.mark_at else walk, found
@@ -198,7 +223,7 @@ def _meet_mark(walk: Walk, seq: int, head: str | None) -> tuple[Walk, list[Findi
     while at < len(walk.marks) and walk.marks[at].seq <= seq:
         mark = walk.marks[at]
         if mark.seq == seq and head is not None and mark.head != head and not found:
-            detail = f"another head was signed in checkpoint {mark.n}"
+            detail = Text(f"检查点 {mark.n} 签的是另一个值", f"another head was signed in checkpoint {mark.n}")
             found.append(Finding(FindingKind.CHECKPOINT_BROKEN, walk.camera, walk.stream, seq, mark.n, detail=detail))
         at += 1
     return replace(walk, mark_at=at) if at != walk.mark_at else walk, found
