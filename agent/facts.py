@@ -123,6 +123,7 @@ class ConditionKind(StrEnum):
     VOLUME_MISSING = "volume_missing"
     DISK_FULL = "disk_full"
     DISK_SLOW = "disk_slow"
+    DISK_FAILED = "disk_failed"
     INDEX_REBUILT = "index_rebuilt"
     FOOTAGE_DAMAGED = "footage_damaged"
     RETENTION_BREACH = "retention_breach"

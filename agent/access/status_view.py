@@ -164,7 +164,12 @@ def _why(detail: dict[str, Any]) -> Text:
         # It lasts until the room has been within its capacity for a while: the count may be below by now.
         return Text(f"（现 {count} 人，核定 {capacity} 人）", f" (now {count}, allowed {capacity})")
     reason = clean(detail.get("reason") or detail.get("detail") or "")
-    return Text(f"（{reason}）", f" ({reason})") if reason else Text("", "")
+    told = Text(f"（{reason}）", f" ({reason})") if reason else Text("", "")
+    if "others" not in detail:
+        return told
+    if detail["others"]:
+        return Text(f"{told.zh}，别的录像盘在录", f"{told.en}; the others go on recording")
+    return Text(f"{told.zh}，现在不录像", f"{told.en}; nothing is recorded")
 
 
 def _name(subject: str, found: Statuses) -> str:
@@ -295,7 +300,8 @@ def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
     _headed(screen, Text("摄像机", "Cameras"), rows, colours)
     for volume in _each(record, "volumes"):
         free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
-        screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}", FAINT)
+        plain = screen.t("  未加密", "  not encrypted") if volume.get("encrypted") == "no" else ""
+        screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}{plain}", FAINT)
 
 
 def _routes(screen: Screen, alarm: Status) -> None:

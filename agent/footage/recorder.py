@@ -151,6 +151,7 @@ class Recorder:
                     "ok": disk.open,
                     "free_bytes": disk.room.free_bytes,
                     "total_bytes": disk.room.total_bytes,
+                    "encrypted": disk.encrypted.value,
                     "detail": disk.detail,
                 }
                 for disk in self.volumes.disks
@@ -169,7 +170,11 @@ class Recorder:
         return track is not None and track.state == "recording"
 
     def mounted(self) -> dict[str, Path]:
-        """Volume uuid -> where it is, for those that are there."""
+        """Volume uuid -> where it is, for those that are there and can be written to."""
+        return {disk.recovered.uuid: disk.path for disk in self.volumes.disks if disk.recovered is not None}
+
+    def readable(self) -> dict[str, Path]:
+        """Volume uuid -> where it is, for those that are there, be they read-only."""
         return {disk.mounted.uuid: disk.path for disk in self.volumes.disks if disk.mounted is not None}
 
     def rates(self) -> dict[tuple[str, str], float]:
@@ -185,7 +190,7 @@ class Recorder:
         """Every state that is to be told as a condition, now."""
         now = self._clock.mono_ns()
         found = [fault for track in self._tracks for fault in _camera_faults(track, now)]
-        found += [fault for disk in self.volumes.disks for fault in _disk_faults(disk)]
+        found += [fault for disk in self.volumes.disks for fault in _disk_faults(disk, self.volumes)]
         if self._store.dropped != self._dropped or self.stuck_s > STUCK_S:
             self._dropped = self._store.dropped
             self._slow_until_ns = now + 30 * NS
@@ -249,8 +254,8 @@ class Recorder:
     def _resume(self, looked: Looked, now: Stamp) -> None:
         """Go on after what was just recovered, and compare the rest meanwhile."""
         for disk, found in looked.recovered:
-            assert disk.mounted is not None
-            volume = disk.mounted
+            volume = disk.recovered
+            assert volume is not None
             self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
             self._tell_found(found)
         resting = [track for track in self._tracks if not track.is_writing]
@@ -314,15 +319,19 @@ def _subject(disk: Disk) -> str:
     return f"volume/{disk.path}"
 
 
-def _disk_faults(disk: Disk) -> list[Fault]:
+def _disk_faults(disk: Disk, volumes: Volumes) -> list[Fault]:
     subject = _subject(disk)
+    others = sum(each.open and each.refused is None for each in volumes.disks if each is not disk)
+    shown = ("others", others)
     if not disk.open and disk.closed_for is GapReason.DISK_FULL:
-        return [Fault(ConditionKind.DISK_FULL, subject, (("free_bytes", disk.room.free_bytes),))]
+        return [Fault(ConditionKind.DISK_FULL, subject, (("free_bytes", disk.room.free_bytes), shown))]
     if not disk.open and disk.closed_for is not GapReason.STARTING:
-        return [Fault(ConditionKind.VOLUME_MISSING, subject, (("detail", disk.detail),))]
+        failed = disk.closed_for is GapReason.DISK_FAILED
+        kind = ConditionKind.DISK_FAILED if failed else ConditionKind.VOLUME_MISSING
+        return [Fault(kind, subject, (("detail", disk.detail), shown))]
     if (refused := disk.refused) is not None:
-        kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.STORE_FAILING
-        return [Fault(kind, subject, (("detail", refused.strerror or str(refused)),))]
+        kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.DISK_FAILED
+        return [Fault(kind, subject, (("detail", refused.strerror or str(refused)), shown))]
     return []
 
 

@@ -42,7 +42,8 @@ ROW_WAIT_S: Final = 2.0
 says itself what it is."""
 
 _WRITTEN_BYTES: Final = 4096
-"""With more than the head of a file on it, a disk that refused takes bytes again."""
+"""With more than the head of a file on it, a disk that was full takes bytes again. One that failed has taken bytes
+only when they are synced."""
 
 MAIN: Final = "main"
 SUB: Final = "sub"
@@ -194,8 +195,8 @@ class Reel:
             self.abandon(self._refused(error, disk), _text(error))
             return False
         self.live[row.path] = at_ns
-        if disk.refused is not None and segment.file.size_bytes > _WRITTEN_BYTES:
-            disk.refused = None
+        if disk.refused is not None and is_full(disk.refused) and segment.file.size_bytes > _WRITTEN_BYTES:
+            disk.accepts()
         return True
 
     def write_sound(self, packet: "Packet[Any]", rate: int, at_ns: int) -> bool:
@@ -236,7 +237,9 @@ class Reel:
         chain = self._link(row, size, digest)
 
         def closed(whole: bool) -> None:
-            if not whole:
+            if whole:
+                disk.accepts()
+            else:
                 store.damaged = row.path
             end = End("closed" if whole else "suspect", end_ns, frames, size, digest, chain)
             store.index.submit(rows.end_segment(row.volume, row.path, end))

@@ -201,11 +201,10 @@ class Track:
     def unrecorded(self, mono_ns: int) -> bool:
         """Packets come, a volume is there, and still nothing is written."""
         return (
-            self._store.volumes.any_open
+            self._store.volumes.any_well
             and not self._was_spared
             and self.trouble is None
             and self._reel.segment is None
-            and all(disk.refused is None for disk in self._store.volumes.disks)
             and mono_ns - self._last_written_mono > UNRECORDED_AFTER_NS
         )
 

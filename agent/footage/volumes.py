@@ -5,7 +5,9 @@ Used by the recording thread alone; `rooms` and what is said of a volume may be 
 Invariants
 1. Nothing is written to a volume before it said whose it is and its open files were recovered.
 2. One volume's trouble leaves the others alone: its files end with a gap, and their cameras go on elsewhere.
-3. A volume that was away is looked at as though it were new.
+3. A volume that was away, or could not be written to, is looked at as though it were new.
+4. Of two folders that are the same volume, the one that is recorded to stays, the other is refused.
+5. A disk that refuses bytes is tried more and more seldom while another takes them; else every `REFUSED_NS`.
 """
 
 import logging
@@ -17,7 +19,9 @@ from typing import Final
 
 from agent.clock import Clock
 from agent.facts import Stamp
+from agent.footage.block_devices import is_encrypted
 from agent.footage.comparison import Comparison
+from agent.footage.encryption import Encrypted
 from agent.footage.files import Room, Volume, VolumeRefused, check_volume, room_on
 from agent.footage.index import Index
 from agent.footage.recovery import Found, recover
@@ -33,33 +37,51 @@ RECOVERY_RETRY_NS: Final = 10 * NS
 REFUSED_NS: Final = 5 * NS
 """A disk that refused a byte is tried again after this long."""
 
+MOST_DOUBLINGS: Final = 7
+"""Beside another volume, a failing disk is tried after 5 s, 10 s, ... at last every 11 minutes: every try costs the
+moments that it then refuses."""
+
 RESERVE_BYTES: Final = 64 * 1024 * 1024
 """Recording stops while a volume has less than this: files can still be closed, and the disk's own book-keeping has
 room. Retention keeps much more free (retention.py); this is the last ditch."""
 
 
 class Disk:
-    """One configured volume. `mounted` is what was last recovered there; `open` says whether it is recorded to, and
-    if not, `closed_for` and `detail` say why."""
+    """One configured volume. `mounted` is the volume that can be read there, None when it cannot; `open` says whether
+    it is recorded to, and if not, `closed_for` and `detail` say why."""
 
     def __init__(self, path: Path, sync: SyncThread) -> None:
         self.path = path
         self.sync = sync
         self.mounted: Volume | None = None
+        self.recovered: Volume | None = None
+        """What was last settled there and could be written to since."""
         self.open = False
         self.closed_for: GapReason = GapReason.STARTING
         self.detail = "not checked yet"
         self.room = Room(0, 0, False)
+        self.encrypted = Encrypted.UNKNOWN
         self.refused: OSError | None = None
         """The last error of the disk, until it takes bytes again."""
         self.retry_mono_ns = 0
+        self.avoid_mono_ns = 0
+        """While another volume is ready, nothing is begun here before this."""
         self.comparison: Comparison | None = None
         self.next_check_ns = 0
+        self._refusals = 0
 
     def refuses(self, error: OSError, mono_ns: int) -> None:
-        """The disk refused a byte, or a sync."""
+        """The disk refused a byte, or a sync. Cameras that write to it are refused together: that counts once."""
         self.refused = error
+        if mono_ns >= self.retry_mono_ns:
+            self.avoid_mono_ns = mono_ns + (REFUSED_NS << min(self._refusals, MOST_DOUBLINGS))
+            self._refusals += 1
         self.retry_mono_ns = mono_ns + REFUSED_NS
+
+    def accepts(self) -> None:
+        """The disk has taken a whole file and synced it. May be called by any thread."""
+        self.refused = None
+        self._refusals = self.avoid_mono_ns = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,7 @@ class Volumes:
         """Where a new file of a reel goes that was last recorded to `current`; None when nothing can be written."""
         now = self._clock.mono_ns()
         ready = [disk for disk in self.disks if disk.open and now >= disk.retry_mono_ns]
+        ready = [disk for disk in ready if now >= disk.avoid_mono_ns] or ready
         seen = [Seen(str(disk.path), disk.room.free_bytes, disk.room.total_bytes) for disk in ready]
         found = choose(seen, str(current.path) if current is not None else None)
         return next((disk for disk in ready if str(disk.path) == found), None)
@@ -117,6 +140,11 @@ class Volumes:
     def any_open(self) -> bool:
         """Whether anything may be recorded at all."""
         return any(disk.open for disk in self.disks)
+
+    @property
+    def any_well(self) -> bool:
+        """Whether there is a volume that may be recorded to and refused nothing."""
+        return any(disk.open and disk.refused is None for disk in self.disks)
 
     def why_closed(self) -> tuple[GapReason, str]:
         """Why nothing is recorded while no volume is open: the first one's reason."""
@@ -135,8 +163,8 @@ class Volumes:
 
     def compare(self, disk: Disk, last_seq: Mapping[tuple[str, str], int], rebuilt: bool) -> None:
         """Go through the rest of a volume that was just recovered, while it is recorded to."""
-        assert disk.mounted is not None
-        disk.comparison = Comparison(disk.mounted, self._index, last_seq, rebuilt, self._clock)
+        assert disk.recovered is not None
+        disk.comparison = Comparison(disk.recovered, self._index, last_seq, rebuilt, self._clock)
         disk.comparison.start()
 
     def _check(self, disk: Disk, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Found | None:
@@ -147,19 +175,21 @@ class Volumes:
             if twin is not None:
                 raise VolumeRefused("twice", f"the same volume as {twin.path}: a copy, or mounted twice")
             disk.room = room_on(disk.path)
+            if volume != disk.mounted:
+                disk.mounted = volume
+                disk.encrypted = is_encrypted(disk.path)
             if disk.room.read_only:
                 self._close(disk, GapReason.DISK_FAILED, "mounted read-only")
                 return None
-            if volume != disk.mounted:
-                if disk.comparison is not None:
-                    disk.comparison.ask_to_stop()
+            if volume != disk.recovered:
+                self._compare_no_more(disk)
                 found = self._recover(volume, rebuilt, progress)
-                disk.mounted = volume
+                disk.recovered = volume
         except VolumeRefused as error:
-            self._close(disk, GapReason.VOLUME_MISSING, error.detail)
+            self._lose(disk, GapReason.VOLUME_MISSING, error.detail)
             return None
         except OSError as error:
-            self._close(disk, GapReason.DISK_FAILED, error.strerror or str(error))
+            self._lose(disk, GapReason.DISK_FAILED, error.strerror or str(error))
             disk.next_check_ns = now.mono_ns + RECOVERY_RETRY_NS
             return None
         enough = self._reserve_bytes if disk.open else 2 * self._reserve_bytes
@@ -171,8 +201,10 @@ class Volumes:
         return found
 
     def _twin(self, disk: Disk, volume: Volume) -> Disk | None:
-        before = self.disks[: self.disks.index(disk)]
-        return next((each for each in before if each.mounted is not None and each.mounted.uuid == volume.uuid), None)
+        if disk.mounted == volume:
+            return None
+        others = (each for each in self.disks if each is not disk and each.mounted is not None)
+        return next((each for each in others if each.mounted is not None and each.mounted.uuid == volume.uuid), None)
 
     def _recover(self, volume: Volume, rebuilt: bool, progress: Callable[[], None]) -> Found:
         try:
@@ -181,11 +213,18 @@ class Volumes:
             log.error("nothing is recovered: the footage index cannot be read: %s", error)  # noqa: TRY400
             return Found(rebuilt)
 
+    def _lose(self, disk: Disk, reason: GapReason, detail: str) -> None:
+        disk.mounted = None
+        self._close(disk, reason, detail)
+
     def _close(self, disk: Disk, reason: GapReason, detail: str) -> None:
         if disk.open or disk.detail != detail:
             log.error("nothing can be recorded to %s: %s", disk.path, detail)
         disk.open, disk.closed_for, disk.detail = False, reason, detail
         if reason is not GapReason.DISK_FULL:
-            disk.mounted = None  # what comes back is looked at as though it were new
-            if disk.comparison is not None:
-                disk.comparison.ask_to_stop()
+            disk.recovered = None  # what comes back is looked at as though it were new
+            self._compare_no_more(disk)
+
+    def _compare_no_more(self, disk: Disk) -> None:
+        if disk.comparison is not None:
+            disk.comparison.ask_to_stop()

@@ -47,7 +47,9 @@ LOOK_EVERY_S: Final = 0.5
 FACTS_WAITING: Final = 256
 """With so many facts unacknowledged, conditions are not repeated: those that wait say the same."""
 
-_OF_THE_VOLUME: Final = (ConditionKind.VOLUME_MISSING, ConditionKind.DISK_FULL, ConditionKind.DISK_SLOW)
+_OF_THE_VOLUME: Final = (
+    ConditionKind.VOLUME_MISSING, ConditionKind.DISK_FULL, ConditionKind.DISK_SLOW, ConditionKind.DISK_FAILED,
+)  # fmt: skip
 """What a run may leave active when it ends, and a person then mends: the next run says that it is over."""
 
 _M_ARENA_MAX: Final = -8
@@ -70,7 +72,7 @@ def plans(settings: Settings) -> list[CameraPlan]:
         wanted = [(MAIN, camera.main if camera.record else None), (SUB, camera.sub if camera.record_sub else None)]
         for stream, url in wanted:
             if url is not None:
-                address = Address(url, camera.transport, camera.username, camera.password_file)
+                address = Address(url, camera.transport, camera.username, camera.password_file, stream)
                 found.append(CameraPlan(camera.id, uuid, camera.name, address, stream, camera.record_sound))
     return found
 

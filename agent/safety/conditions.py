@@ -56,11 +56,14 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.RECORDING_GAP: _fault(2, ("录像中断", "recording is interrupted"), ("录像恢复", "recording goes on")),
     Kind.VOLUME_MISSING: _fault(
         2,
-        ("录像存储卷不可用，停止录像", "the footage volume is missing: nothing is recorded"),
-        ("录像存储卷恢复", "the footage volume is back"),
+        ("录像盘不在或不是这个机构的", "a footage volume is missing, or not this facility's"),
+        ("录像盘恢复", "the footage volume is back"),
     ),
     Kind.DISK_FULL: _fault(2, ("磁盘已满", "the disk is full"), ("磁盘空间恢复", "the disk has room again")),
     Kind.DISK_SLOW: _fault(3, ("磁盘写入过慢", "the disk is slow"), ("磁盘写入恢复", "the disk keeps up again")),
+    Kind.DISK_FAILED: _fault(
+        2, ("录像盘读写出错", "a footage disk fails"), ("录像盘读写恢复", "the footage disk works again")
+    ),
     Kind.INDEX_REBUILT: _fault(
         3, ("录像索引已重建", "the index of footage was rebuilt"), ("录像索引正常", "the index of footage is in order")
     ),
