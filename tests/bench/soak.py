@@ -1,7 +1,8 @@
 """`make soak`: a demonstration facility under random kill -9, judged by the platforms' databases and by the footage.
 
-Ends with status 1 when a press was lost or doubled, when the index disagrees with the disk, or when something
-does not come back.
+Before it, `record` alone with four cameras is killed `KILLS` times, and `yunjian footage check` judges after each. Ends
+with status 1 when a press was lost or doubled, when the index disagrees with the disk, or when something does not come
+back.
 """
 
 import argparse
@@ -14,6 +15,9 @@ from pathlib import Path
 from agent.main import PROCESSES
 from tests.fakes.facility import Facility
 from tests.fakes.waiting import until
+from tests.faults.record_kills import checked, kill_again_and_again, told, under_load
+
+KILLS = 50
 
 
 def main() -> int:
@@ -23,6 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"soak: {options.seconds:.0f} s, seed {options.seed}")
+    _kill_record(options.seed)
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder:
         facility = Facility(Path(folder) / "var")
@@ -35,6 +40,16 @@ def main() -> int:
         f"soak: {presses} presses, kills {kills}, {'; '.join(wrong) or 'none lost, none doubled'}, exit status {status}"
     )
     return 1 if wrong or status else 0
+
+
+def _kill_record(seed: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder, under_load(Path(folder)) as recording:
+        kills, early = kill_again_and_again(recording, seed, 24 * 3600, KILLS)
+        status = recording.stop()
+        found = told(checked(recording, deep=True).findings)
+    assert not found, found
+    assert status == 0, f"record did not stop: {status}"
+    print(f"soak: record killed {kills} times, {early} of them while it started; footage check clean each time")
 
 
 def _trouble(facility: Facility, chance: random.Random, seconds: float) -> tuple[int, dict[str, int]]:

@@ -98,11 +98,15 @@ class Recording:
 
     def start(self) -> None:
         """Start the process and wait until its socket answers."""
+        self.spawn()
+        until(self._answers, 15, "the record process answers")
+
+    def spawn(self) -> None:
+        """Start the process and do not wait."""
         program = "import sys; from pathlib import Path; from agent.processes.record import main; "
         command = [sys.executable, "-c", program + "sys.exit(main(Path(sys.argv[1])))", str(self.settings)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._answers, 15, "the record process answers")
 
     def kill(self) -> None:
         """kill -9."""

@@ -130,7 +130,7 @@ def sql(*statements: str) -> Callable[[Place], None]:
     return lambda place: place.sql(*statements)
 
 
-DAMAGE = {
+DAMAGE: dict[str, tuple[Callable[[Place], object], set[int]]] = {
     "not mounted": (lambda place: (place.volume / VOLUME_FILE).unlink(), {1}),
     "of another facility": (foreign, {1}),
     "index overwritten": (garbage, {2}),
