@@ -22,6 +22,7 @@ from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
 from agent.facts import PULSE_EVERY_S, Condition, ConditionKind, PeopleCounted, Pulse, Stamp
 from agent.health import Liveness
+from agent.logins import Logins
 from agent.safety.occupancy import CameraCount, Change, Occupancy, capacity_of, room_count, step
 from agent.settings.load import load
 from agent.settings.models import Camera, Room, Settings
@@ -157,8 +158,10 @@ class VisionLoop:
         }
 
     def _watched(self, camera: Camera, settings: Settings) -> _Watched:
-        address = Address(camera.sub or camera.main, camera.transport, camera.username, camera.password_file)
-        source = FrameSource(camera.id, address, camera.sub is None, self._clock, self._arrived.set)
+        url, stream = (camera.main, "main") if camera.sub is None else (camera.sub, "sub")
+        address = Address(url, camera.transport, camera.username, camera.password_file, stream)
+        logins = Logins(settings.paths.runtime / "logins", self._clock)
+        source = FrameSource(camera.id, address, camera.sub is None, self._clock, self._arrived.set, logins)
         threshold = settings.vision.threshold if camera.threshold is None else camera.threshold
         return _Watched(camera, camera.room or "", threshold, source, self._started_s)
 

@@ -4,7 +4,7 @@ Invariants
 1. There is one place, and the newest frame is in it: nobody waits, old frames are dropped.
 2. A frame is taken once.
 3. User and password are in no log line and no status.
-4. A thread that hangs in libav is left behind, and another takes its place; what it says later is ignored.
+4. What a thread that was left behind (agent/reader.py) says later is ignored.
 """
 
 import logging
@@ -19,14 +19,18 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
+from agent.camera_open import Place, open_stream, why
+from agent.camera_words import Why, detail, words
 from agent.clock import Clock, stamp
 from agent.facts import Stamp
+from agent.logins import Logins
+from agent.onvif import OnvifFailed
+from agent.reader import Reader, Turn
 
 log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT_S: Final = 6.0
 READ_TIMEOUT_S: Final = 5.0
-"""A camera that needs longer is as good as gone; both fall within the 10 s after which blindness is told."""
+"""A camera that needs longer is as good as gone; it falls within the 10 s after which blindness is told."""
 
 ANALYSE_US: Final = 1_000_000
 """What the stream holds stands in its description; libav's own 5 s would only keep the first frame waiting."""
@@ -37,11 +41,8 @@ BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 TELL_EVERY_S: Final = 60.0
 """Of one camera's failures one is logged in this time."""
 
-HUNG_S: Final = 30.0
-"""A thread that does nothing for this long, past every timeout it has, hangs in libav: begin another."""
-
-MAX_HUNG: Final = 3
-"""Threads of one camera that may be left behind at a time."""
+LOOK_EVERY_S: Final = 1.0
+"""After a password was refused, whether the next attempt is due, or the password file another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,16 @@ class FrameSource:
     """One camera's newest frame. Reconnects for ever."""
 
     def __init__(
-        self, name: str, address: Address, keyframes_only: bool, clock: Clock, arrived: Callable[[], None]
+        self,
+        name: str,
+        address: Address,
+        keyframes_only: bool,
+        clock: Clock,
+        arrived: Callable[[], None],
+        logins: Logins | None = None,
     ) -> None:
         """`keyframes_only` decodes nothing else: for a main stream, which is large. `arrived` is called from the
-        camera's thread after each frame; it must not wait."""
+        camera's thread after each frame; it must not wait. `logins` are shared with whatever else asks the camera."""
         self.name = name
         self.address = address
         self.keyframes_only = keyframes_only
@@ -73,36 +80,24 @@ class FrameSource:
         self._failures = 0
         self._logged_ns: int | None = None
         self._logged = False
-        self._stop = threading.Event()
-        self._decoder: _Decoder | None = None
-        self._hung: list[_Decoder] = []
+        self._login = (logins or Logins(None, clock)).login(address)
+        self._reader = Reader(f"frames-{name}", self._work, clock)
 
     def start(self) -> None:
         """Begin to connect."""
-        self._decoder = _Decoder(self, self._clock, self._stop)
-        self._decoder.start()
+        self._reader.start()
 
     def replace_hung(self) -> bool:
         """Begin another thread when the present one hangs; True when that was done. Called now and then."""
-        decoder = self._decoder
-        if decoder is None or self._stop.is_set() or not decoder.hangs(self._clock.mono_ns()):
-            return False
-        self._hung = [each for each in self._hung if each.alive()]
-        if len(self._hung) >= MAX_HUNG:
-            return False
-        decoder.leave()
-        self._hung.append(decoder)
-        log.warning("camera %s: the thread that decodes its frames hangs in libav and is replaced", self.name)
-        self.start()
-        return True
+        return self._reader.replace_hung()
 
     def ask_to_stop(self) -> None:
         """Stop soon; `join` waits for it. Apart, so that many cameras stop at the same time."""
-        self._stop.set()
+        self._reader.ask_to_stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the thread has ended; False when it hangs in libav and is left behind (it holds nothing)."""
-        return self._decoder is None or self._decoder.join(timeout_s)
+        return self._reader.join(timeout_s)
 
     def take(self) -> Frame | None:
         """The newest frame, or None when it was taken already."""
@@ -120,11 +115,11 @@ class FrameSource:
         with self._guard:
             return self._frames, self._last, self._detail
 
-    def put(self, picture: VideoFrame, decoder: "_Decoder") -> None:
-        """Take a frame; used by the decoder alone."""
+    def put(self, picture: VideoFrame, turn: Turn) -> None:
+        """Take a frame; used by the camera's thread alone."""
         frame = Frame(picture, stamp(self._clock))
         with self._guard:
-            if decoder is not self._decoder:
+            if not self._reader.is_current(turn):
                 return
             self._newest = frame
             self._frames += 1
@@ -136,91 +131,74 @@ class FrameSource:
             self._logged = False
         self._arrived()
 
-    def fail(self, detail: str, decoder: "_Decoder") -> float:
-        """Take why there are no frames; how many seconds to wait. Used by the decoder alone."""
+    def fail(self, seen: str, turn: Turn) -> float:
+        """Take why there are no frames (camera_words); how many seconds to wait. Used by the camera's thread alone."""
         now_ns = self._clock.mono_ns()
         with self._guard:
-            if decoder is not self._decoder or self._stop.is_set():
+            if not self._reader.is_current(turn) or self._reader.stopping():
                 return 0.0
-            self._detail = detail
+            self._detail = seen
             self._failures += 1
             wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S)) - 1]
         if self._logged_ns is None or now_ns - self._logged_ns >= TELL_EVERY_S * 1e9:
-            log.warning("camera %s: no frames: %s", self.name, detail)
+            log.warning("camera %s: no frames: %s", self.name, words(seen).en)
             self._logged_ns, self._logged = now_ns, True
         return wait_s
 
+    def _work(self, turn: Turn) -> None:
+        place = Place(self.address, self._clock)
+        while not turn.over():
+            turn.turned()
+            if self._login.may_try():
+                turn.wait(self.fail(self._attempt(place, turn), turn))
+            else:
+                turn.wait(LOOK_EVERY_S)
 
-class _Decoder:
-    """One thread of one camera."""
+    def _attempt(self, place: Place, turn: Turn) -> str:
+        """Connect and decode; why it ended."""
+        try:
+            return self._read(place, turn)
+        except NoPassword as error:
+            return str(error)
+        except OnvifFailed as error:
+            if error.refused:
+                self._login.refused()
+            return str(error)
+        except (OSError, ValueError, av.error.FFmpegError) as error:
+            place.failed()
+            seen = why(error)
+            if seen == detail(Why.LOGIN_REFUSED):
+                self._login.refused()
+            return seen
+        except Exception:
+            log.exception("camera %s: reading its frames failed", self.name)
+            return detail(Why.INTERNAL_ERROR)
 
-    def __init__(self, source: FrameSource, clock: Clock, stop: threading.Event) -> None:
-        self._source = source
-        self._clock = clock
-        self._stop = stop
-        self._left = False
-        self._turned_ns = clock.mono_ns()
-        self._thread = threading.Thread(target=self._run, name=f"frames-{source.name}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self, timeout_s: float) -> bool:
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def leave(self) -> None:
-        self._left = True
-
-    def hangs(self, now_ns: int) -> bool:
-        return now_ns - self._turned_ns > HUNG_S * 1e9
-
-    def _over(self) -> bool:
-        return self._left or self._stop.is_set()
-
-    def _run(self) -> None:
-        while not self._over():
-            self._turned_ns = self._clock.mono_ns()
-            try:
-                detail = self._read()
-            except NoPassword as error:
-                detail = str(error)
-            except (OSError, av.error.FFmpegError) as error:
-                # The text of libav's errors ends with the address, password included: not that.
-                detail = f"{type(error).__name__}: {error.strerror}"
-            except Exception:
-                log.exception("camera %s: reading its frames failed", self._source.name)
-                detail = "internal error"
-            self._turned_ns = self._clock.mono_ns()
-            self._clock.wait(self._stop, self._source.fail(detail, self))
-
-    def _read(self) -> str:
+    def _read(self, place: Place, turn: Turn) -> str:
         """Decode until the stream ends, fails or is to stop; why it ended."""
-        address = self._source.address
-        options = {"rtsp_transport": address.transport, "analyzeduration": str(ANALYSE_US)}
-        timeouts = (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-        with av.open(address.with_credentials(), "r", options=options, timeout=timeouts) as container:
+        options = {"analyzeduration": str(ANALYSE_US)}
+        with open_stream(place.find(), "video", options, READ_TIMEOUT_S) as container:
+            self._login.accepted()
+            place.worked()
             if not container.streams.video:
-                return "no video in the stream"
+                return detail(Why.NO_VIDEO)
             video = container.streams.video[0]
             # One frame at a time: a thread pool per camera costs memory and gives frames later.
             video.thread_type = "NONE"
             video.codec_context.thread_count = 1
-            if self._source.keyframes_only:
+            if self.keyframes_only:
                 video.codec_context.skip_frame = "NONKEY"
-            for picture in self._pictures(container, video):
-                self._source.put(picture, self)
-        return "the stream ended"
+            for picture in _pictures(container, video, turn):
+                self.put(picture, turn)
+        return detail(Why.STREAM_ENDED)
 
-    def _pictures(self, container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
-        for packet in container.demux(video):
-            self._turned_ns = self._clock.mono_ns()
-            if self._over():
-                return
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                continue  # one damaged packet is no reason to connect anew
+
+def _pictures(container: InputContainer, video: VideoStream, turn: Turn) -> Iterator[VideoFrame]:
+    for packet in container.demux(video):
+        turn.turned()
+        if turn.over():
+            return
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue  # one damaged packet is no reason to connect anew

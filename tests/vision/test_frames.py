@@ -7,7 +7,8 @@ import pytest
 
 from agent.camera_address import Address
 from agent.clock import SystemClock
-from agent.vision.frames import HUNG_S, MAX_HUNG, FrameSource
+from agent.reader import HUNG_S, MAX_HUNG
+from agent.vision.frames import FrameSource
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute
 from tests.fakes.clock import MovedClock
 from tests.fakes.waiting import until
@@ -19,7 +20,7 @@ def test_a_thread_that_hangs_is_replaced_a_few_times_and_ignored(tmp_path: Path)
     try:
         source.start()
         until(lambda: server.asked, 5, "the camera was asked")
-        first = source._decoder
+        first = source._reader._turn
         assert first is not None
         assert not source.replace_hung()
         for _ in range(MAX_HUNG):
@@ -27,7 +28,6 @@ def test_a_thread_that_hangs_is_replaced_a_few_times_and_ignored(tmp_path: Path)
             assert source.replace_hung()
         clock.move(HUNG_S + 1)
         assert not source.replace_hung(), "threads are bounded"
-        first.leave()
         assert source.fail("late", first) == 0.0
         assert source.seen()[2] == ""
     finally:
