@@ -7,43 +7,35 @@ from typing import Any, Final
 
 from agent.facts import Text
 from agent.footage import rows
+from agent.footage.ledger import LONGEST_SEGMENT_NS, first_ns, read
 from agent.footage.recorder import Recorder
 from agent.footage.rows import SegmentRow
-from agent.footage.timeline import NS, Gap, SegmentRef, Span, ledger
+from agent.footage.timeline import Gap, SegmentRef, Span
 from agent.wire import Refused
-
-MOST_ROWS: Final = 5000
-"""Rows read for one answer: half a day of the shortest segments."""
 
 MOST_PIECES: Final = 250
 MOST_SEGMENTS: Final = 64
 """What fits into a frame of the wire (64 KiB): a piece takes up to 240 bytes, a segment up to 900."""
 
-LONGEST_SEGMENT_NS: Final = 3600 * NS
-"""No segment is longer: 600 s is the most that may be set, plus a camera's longest distance of key frames."""
-
 
 def answer_spans(
     recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int, now_ns: int
 ) -> dict[str, Any]:
-    """Footage and gaps of a reel: {spans, gaps, next_ns}. What was not yet decided at `now_ns` is left out; `next_ns`
-    says from when to ask again when the range was too long for one answer, else it is null."""
-    to_ns = min(to_ns, now_ns)
+    """Footage and gaps of a reel: {spans, gaps, next_ns, first_ns}. Left out is what was not yet decided at `now_ns`,
+    and what lies before the first recording (`first_ns`); `next_ns` says from when to ask again when the range was too
+    long for one answer, else it is null. Raises sqlite3.Error."""
     recording, live = recorder.is_recording(camera_uuid, stream), recorder.live_ends(camera_uuid, stream)
-    stored, ends, gaps = _rows(recorder, camera_uuid, stream, from_ns, to_ns)
+    to_ns = min(to_ns, now_ns)
     if recording and live:  # the last moments are on their way to the disk
-        to_ns = min(to_ns, max(from_ns, *live.values(), *ends.values()))
-    end_ns = to_ns
-    if len(stored) == MOST_ROWS:
-        end_ns = min(end_ns, stored[-1].start_ns)
-    if len(gaps) == MOST_ROWS:
-        end_ns = min(end_ns, gaps[-1].from_ns)
-    if end_ns <= from_ns:
-        return {"spans": [], "gaps": [], "next_ns": None}
-    found = ledger([Span(row.start_ns, ends[row.path]) for row in stored], gaps, from_ns, end_ns)
-    both: list[Span | Gap] = [*found.spans, *found.gaps]
+        to_ns = min(to_ns, max(from_ns, *live.values()))
+    if to_ns <= from_ns:
+        return {"spans": [], "gaps": [], "next_ns": None, "first_ns": None}
+    with recorder.index.reading() as connection:
+        decided = read(connection, (camera_uuid, stream), from_ns, to_ns, live, now_ns)
+        first = first_ns(connection, (camera_uuid, stream))
+    both: list[Span | Gap] = [*decided.ledger.spans, *decided.ledger.gaps]
     pieces = sorted(both, key=lambda piece: piece.from_ns)[:MOST_PIECES]
-    end_ns = pieces[-1].to_ns or end_ns
+    end_ns = (pieces[-1].to_ns if pieces else None) or decided.to_ns
     return {
         "spans": [{"from_ns": each.from_ns, "to_ns": each.to_ns} for each in pieces if isinstance(each, Span)],
         "gaps": [
@@ -52,6 +44,7 @@ def answer_spans(
             if isinstance(each, Gap)
         ],
         "next_ns": end_ns if end_ns < to_ns else None,
+        "first_ns": first,
     }
 
 
@@ -63,7 +56,7 @@ def answer_segments(recorder: Recorder, camera_uuid: str, stream: str, from_ns: 
         stored = rows.segments_between(
             connection, camera_uuid, stream, from_ns, to_ns, MOST_SEGMENTS + 1, LONGEST_SEGMENT_NS
         )
-    mounted = recorder.mounted()
+    mounted = recorder.readable()
     found = [
         (row, rows.as_reference(row, mounted[row.volume], _end(row, live)))
         for row in stored[:MOST_SEGMENTS]
@@ -104,17 +97,6 @@ def times(args: dict[str, Any]) -> tuple[int, int]:
             "bad_range", Text("时间范围不对：from_ns 必须早于 to_ns", "bad range: from_ns must be before to_ns")
         )
     return from_ns, to_ns
-
-
-def _rows(
-    recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int
-) -> tuple[list[SegmentRow], dict[str, int], list[Gap]]:
-    """Segment rows that end after `from_ns`, the end of each by its path, and gap rows; at most `MOST_ROWS` of both."""
-    live = recorder.live_ends(camera_uuid, stream)
-    with recorder.index.reading() as connection:
-        stored = rows.segments_between(connection, camera_uuid, stream, from_ns, to_ns, MOST_ROWS, LONGEST_SEGMENT_NS)
-        gaps = rows.gaps_between(connection, camera_uuid, stream, from_ns, to_ns, MOST_ROWS)
-    return stored, {row.path: _end(row, live) for row in stored}, gaps
 
 
 def _end(row: SegmentRow, live: dict[str, int]) -> int:
