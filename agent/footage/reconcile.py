@@ -56,15 +56,15 @@ class Looked:
     lost: tuple[Known, ...]
 
 
-def look(files: Mapping[str, int], rows: Iterable[Known]) -> Looked:
-    """Compare paths and sizes in bytes with rows."""
+def look(files: Mapping[str, int], rows: Iterable[Known], anew: bool = False) -> Looked:
+    """Compare paths and sizes in bytes with rows. `anew`: walk every file, whatever its row says."""
     known = {row.path: row for row in rows}
     walk: list[tuple[str, Known | None]] = []
     for path, size in sorted(files.items()):
         row = known.get(path)
         if row is not None and row.state == DELETING:
             continue
-        if row is None or row.state not in WHOLE_STATES or row.bytes != size:
+        if anew or row is None or row.state not in WHOLE_STATES or row.bytes != size:
             walk.append((path, row))
     lost = tuple(
         row for path, row in sorted(known.items()) if path not in files and row.state not in ("lost", DELETING)

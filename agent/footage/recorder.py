@@ -14,7 +14,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Container, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +25,10 @@ from agent.footage import rows
 from agent.footage.arrivals import Trouble
 from agent.footage.camera import Camera
 from agent.footage.chain import SHA256
+from agent.footage.comparison import Comparison
 from agent.footage.fault import Fault
 from agent.footage.files import newest_seq
-from agent.footage.index import Index, IndexBroken, set_aside
+from agent.footage.index import Index, IndexBroken
 from agent.footage.recovery import Found, open_gaps
 from agent.footage.reel import CameraPlan, Store, is_full
 from agent.footage.rows import Last
@@ -76,7 +76,10 @@ class Recorder:
         self.volumes = Volumes(volumes, agent_id, index, clock, lambda: make_sync(sync_every_s, clock), reserve_bytes)
         self.turns = 0
         self._clock = clock
-        self._rebuilt = False
+        self._generation = 0
+        self._reindex_asked = False
+        self._passes: list[Comparison] = []
+        """Those that go, or last went, through all files."""
         self._store = Store(index, self.volumes, clock, boot, int(segment_s * NS), algorithm)
         self._tracks = [
             Track(plan, _camera(plan, clock, silent_after_s, logins), self._store, int(silent_after_s * NS))
@@ -169,6 +172,14 @@ class Recorder:
         track = self._track(camera_uuid, stream)
         return track is not None and track.state == "recording"
 
+    def reindex(self) -> None:
+        """Walk every file anew, whatever the index says of it, while recording goes on. May be called by any thread."""
+        self._reindex_asked = True
+
+    def reindexing(self) -> list[Comparison]:
+        """The passes through all files that go on, or were last made; none before they begin."""
+        return [] if self._reindex_asked else self._passes
+
     def mounted(self) -> dict[str, Path]:
         """Volume uuid -> where it is, for those that are there and can be written to."""
         return {disk.recovered.uuid: disk.path for disk in self.volumes.disks if disk.recovered is not None}
@@ -212,6 +223,7 @@ class Recorder:
         while not self._stop.is_set():
             now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
             self._look_at_volumes(now)
+            self._look_at_index()
             for track in self._tracks:
                 self._turn(track, now)
             self._look_at_comparisons()
@@ -244,7 +256,7 @@ class Recorder:
                 log.exception("camera %s: what was being written could not be let go of", track.plan.id)
 
     def _look_at_volumes(self, now: Stamp) -> None:
-        looked = self.volumes.look(now, self._rebuilt, self._turn_over)
+        looked = self.volumes.look(now, False, self._turn_over)
         if looked.recovered:
             self._resume(looked, now)
         if not self.volumes.any_open:
@@ -262,7 +274,8 @@ class Recorder:
         known: dict[tuple[str, str], Last] = {}
         try:
             were_open = {reel for _, found in looked.recovered for reel in found.were_open}
-            open_gaps(self.index, [track.plan.key for track in resting], were_open, self._rebuilt, now.wall_ns)
+            rebuilt = any(found.rebuilt for _, found in looked.recovered)
+            open_gaps(self.index, [track.plan.key for track in resting], were_open, rebuilt, now.wall_ns)
             with self.index.reading() as connection:
                 known = {track.plan.key: rows.last_of(connection, *track.plan.key) for track in resting}
         except sqlite3.Error as error:
@@ -270,23 +283,32 @@ class Recorder:
         for track in resting:
             if track.plan.key in known:
                 track.resume(known[track.plan.key])
-        for disk, _ in looked.recovered:
+        for disk, found in looked.recovered:
             for track in self._tracks:
                 track.skip_to(newest_seq(disk.path, *track.plan.key))
-            self.volumes.compare(disk, {track.plan.key: track.seq for track in self._tracks}, self._rebuilt)
+            self.volumes.compare(disk, {track.plan.key: track.seq for track in self._tracks}, found.rebuilt)
 
     def _open_index(self) -> None:
-        self._rebuilt = not self.index.path.exists()
-        try:
-            self.index.prepare()
-        except IndexBroken as error:
-            now = datetime.fromtimestamp(self._clock.wall_ns() // NS, UTC)
-            aside = set_aside(self.index.path, f"{now:%Y%m%dT%H%M%SZ}")
-            log.warning("the footage index is broken (%s); moved to %s, building a new one", error, aside.name)
-            self.index.prepare()
-            self._rebuilt = True
+        self.index.prepare()
         with self.index.reading() as connection:
             self._store.runs = rows.last_run(connection)
+
+    def _look_at_index(self) -> None:
+        """An index that was begun anew is told what is going on; then, or when it was asked for, every file is."""
+        anew, self._reindex_asked = self._reindex_asked, False
+        if self.index.generation != self._generation:
+            self._generation = self.index.generation
+            for disk in self.volumes.disks:
+                if (volume := disk.recovered) is not None:
+                    self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
+            for track in self._tracks:
+                track.tell_again()
+        elif not anew:
+            return
+        ended = {track.plan.key: track.seq - track.is_writing for track in self._tracks}
+        self._passes = [
+            self.volumes.compare(disk, ended, False, anew) for disk in self.volumes.disks if disk.recovered is not None
+        ]
 
     def _look_at_comparisons(self) -> None:
         for disk in self.volumes.disks:
@@ -296,7 +318,6 @@ class Recorder:
             self._tell_found(comparison.found)
             if comparison.over:
                 disk.comparison = None
-                self._rebuilt = self._rebuilt and not comparison.whole
 
     def _tell_found(self, found: Found) -> None:
         if found.rebuilt and found.recovered:

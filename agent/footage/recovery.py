@@ -33,7 +33,7 @@ from agent.footage.files import (
 from agent.footage.holes import first_hole
 from agent.footage.index import Index
 from agent.footage.naming import SegmentName, parse_name
-from agent.footage.reconcile import Known, Next, Quarantine, Recover, Remove, gap_reason, look, settle
+from agent.footage.reconcile import WHOLE_STATES, Known, Next, Quarantine, Recover, Remove, gap_reason, look, settle
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, GapReason
 
@@ -116,6 +116,7 @@ def recover(volume: Volume, index: Index, rebuilt: bool, progress: Callable[[], 
     """
     with index.reading() as connection:
         were_open = rows.open_segments(connection, volume.uuid)
+        rebuilt = rebuilt or rows.is_rebuilding(connection, volume.uuid)
     newest = (next(segment_directories(volume.path, reel), None) for reel in reels_on(volume.path))
     directories = {row.path.rpartition("/")[0] for row in were_open} | {each for each in newest if each is not None}
     found = Found(rebuilt, were_open={(row.camera, row.stream) for row in were_open})
@@ -133,24 +134,26 @@ def settle_directory(
     found: Found,
     progress: Callable[[], None],
     last_seq: Mapping[tuple[str, str], int] | None = None,
+    anew: bool = False,
 ) -> None:
     """Make one directory of the volume and the index agree, and add what was done to `found`. Raises as `recover`.
 
     `last_seq` (camera uuid and stream -> number) leaves out what was recorded since: segments with higher numbers.
+    `anew`: every file is walked, and what it says is put in the place of what the index said of it.
     """
     old = _Older(last_seq or {})
     files = {path: size for path, size in list_directory(volume.path, directory).items() if old.path(path)}
     with index.reading() as connection:
         in_it = rows.segments_in(connection, volume.uuid, directory)
     stored = {row.path: row for row in in_it if row.path.rpartition("/")[0] == directory and old.row(row)}
-    looked = look(files, (_known(row) for row in stored.values()))
+    looked = look(files, (_known(row) for row in stored.values()), anew)
     if looked.lost and check_volume(volume.path, volume.agent_id) != volume:
         raise VolumeRefused("foreign", f"{volume.path} is another volume than before")
     newest = _newest(path for path, _ in looked.walk) if last_seq is None else set()
     following: dict[tuple[str, str], Next | None] = {}
     for path, known in sorted(looked.walk, key=lambda each: _seq(each[0]), reverse=True):
         progress()
-        name = parse_name(PurePosixPath(path))
+        name, known = parse_name(PurePosixPath(path)), None if anew and not _is_open(known) else known
         walked = walk_file(volume.path / path, synced=path not in newest if known is None else known.state != "open")
         after = _after(index, following, name) if name is not None and known is None else None
         action = settle(path, name, walked, known, after)
@@ -161,7 +164,8 @@ def settle_directory(
                 assert name is not None
                 if action.cut or action.cover or not walked.finished:
                     cut_file(volume.path / path, action.keep_bytes, cover=action.cover)
-                _store(volume, index, stored.get(path), name, action, walked, found, after)
+                if not (anew and _agrees(stored.get(path), name, action)):
+                    _store(volume, index, stored.get(path) if known else None, name, action, walked, found, after)
                 following[name.camera_uuid, name.stream] = Next(
                     name.seq, action.start_ns, _text(walked.description or {}, "previous")
                 )
@@ -181,6 +185,23 @@ def settle_directory(
             found.damaged.append(lost.path)
     if looked.walk or looked.lost:
         wait_for_commit(index)
+
+
+def _is_open(known: Known | None) -> bool:
+    return known is not None and known.state == "open"
+
+
+def _agrees(row: SegmentRow | None, name: SegmentName, action: Recover) -> bool:
+    """Whether a row says all that its file says."""
+    return (
+        row is not None
+        and row.state in WHOLE_STATES
+        and action.state in WHOLE_STATES
+        and (row.camera, row.stream, row.seq) == (name.camera_uuid, name.stream, name.seq)
+        and (row.frames, row.bytes) == (action.frames, action.keep_bytes)
+        and row.digest is not None
+        and row.digest == (action.digest or action.expected or row.digest)
+    )
 
 
 def _seq(path: str) -> int:

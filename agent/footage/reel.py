@@ -117,6 +117,9 @@ class Reel:
         self._camera = camera
         self._store = store
         self._run_number = 0
+        self._put_run: list[rows.Statement] = []
+        self._lasting: tuple[GapReason, str] | None = None
+        """Why there is no footage now."""
         self._seq = 0
         self._quality = ""
         self._offset_ns = 0
@@ -157,9 +160,10 @@ class Reel:
             self._run_number, self._offset_ns = store.next_run(), run_offset_ns
             self._quality = store.clock.quality().value
             mono_ns = start_ns - run_offset_ns
-            statements.append(
+            self._put_run = [
                 rows.put_run(self._run_number, *self._plan.key, store.boot, start_ns, mono_ns, self._quality)
-            )
+            ]
+            statements += self._put_run
         row = SegmentRow(
             self._plan.uuid, volume.uuid, self._plan.stream, self._run_number, self._seq, start_ns, None, 0, 0,
             str(path), opened.codec, opened.width, opened.height, None, self._previous, None, "open",
@@ -296,6 +300,7 @@ class Reel:
         self.keep_up_with_clock(now)
         # An end that lies far in the future was told by another clock, in an earlier life of the machine.
         begin = now.wall_ns if self.end_ns is None or self.end_ns - now.wall_ns > FAR_OFF_NS else self.end_ns
+        self._lasting = (reason, detail)
         statements = rows.mark_gap(*self._plan.key, begin, now.wall_ns, reason, detail, self._clock_of(now))
         self._store.index.submit(*statements)
 
@@ -324,8 +329,16 @@ class Reel:
     def _clock_of(self, now: Stamp) -> rows.RowClock:
         return rows.RowClock(self._store.boot, now.wall_ns - now.mono_ns, now.quality.value)
 
+    def tell_again(self) -> None:
+        """The index was begun anew: it is told what is being written, or why nothing is."""
+        if self.row is not None:
+            self._store.index.submit(*self._put_run, rows.put_segment(self.row))
+        elif self._lasting is not None:
+            self.gap(*self._lasting)
+
     def end_gap(self, at_ns: int) -> None:
         """Footage goes on."""
+        self._lasting = None
         self._store.index.submit(*rows.end_gap(*self._plan.key, at_ns))
 
     def _link(self, row: SegmentRow, size_bytes: int, digest: str) -> str:

@@ -20,6 +20,7 @@ from agent.camera_words import Why
 from agent.camera_words import detail as coded
 from agent.clock import stamp
 from agent.facts import Stamp
+from agent.footage import rows
 from agent.footage.arrivals import Arrived, Ended, Heard, Item, Opened, Overflowed, Trouble
 from agent.footage.camera import Camera
 from agent.footage.reel import CameraPlan, Reel, Store
@@ -124,6 +125,11 @@ class Track:
     def skip_to(self, seq: int) -> None:
         """Give no number up to `seq` again."""
         self._reel.skip_to(seq)
+
+    def tell_again(self) -> None:
+        """The index was begun anew: it is told of this camera what no finished file says."""
+        self._store.index.submit(rows.put_camera(self.plan.uuid, self.plan.id, self.plan.name))
+        self._reel.tell_again()
 
     def turn(self, now: Stamp) -> None:
         """Take what the camera gave since the last turn, and look at the clocks."""

@@ -161,11 +161,16 @@ class Volumes:
                     recovered.append((disk, found))
         return Looked(tuple(recovered))
 
-    def compare(self, disk: Disk, last_seq: Mapping[tuple[str, str], int], rebuilt: bool) -> None:
-        """Go through the rest of a volume that was just recovered, while it is recorded to."""
+    def compare(
+        self, disk: Disk, last_seq: Mapping[tuple[str, str], int], rebuilt: bool, anew: bool = False
+    ) -> Comparison:
+        """Go through the rest of a volume that was just recovered, while it is recorded to; of `anew` see there."""
         assert disk.recovered is not None
-        disk.comparison = Comparison(disk.recovered, self._index, last_seq, rebuilt, self._clock)
+        if disk.comparison is not None:
+            disk.comparison.ask_to_stop()
+        disk.comparison = Comparison(disk.recovered, self._index, last_seq, rebuilt, self._clock, anew=anew)
         disk.comparison.start()
+        return disk.comparison
 
     def _check(self, disk: Disk, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Found | None:
         found: Found | None = None
