@@ -2,8 +2,9 @@
 
 Invariants
 1. A hold that a volume knows of holds again; a release of it ends it again, in the order of the journal.
-2. What was deleted stands as a tombstone again, so that the chain bridges it and no number is given twice.
-3. A row that cannot be read changes nothing.
+2. Why there was no footage is known again.
+3. What was deleted stands as a tombstone again, so that the chain bridges it and no number is given twice.
+4. A row that cannot be read changes nothing.
 """
 
 from dataclasses import fields
@@ -11,7 +12,8 @@ from typing import Any, Final
 
 from agent.footage.hold import Hold, hold_of
 from agent.footage.journal_chain import Kind, Row
-from agent.footage.rows import Statement
+from agent.footage.rows import RowClock, Statement, put_gap
+from agent.footage.timeline import Gap
 
 _HOLD: Final = tuple(each.name for each in fields(Hold))
 _TOMBSTONE: Final = (
@@ -31,6 +33,8 @@ def effects(row: Row) -> list[Statement]:
             return [("UPDATE hold SET released_ns = ?, released_by = ? WHERE id = ?", values)]
         case Kind.TOMBSTONE:
             return _tombstone(told)
+        case Kind.GAP:
+            return [each for values in told.get("gaps", ()) for each in _gap(values)]
     return []
 
 
@@ -41,6 +45,30 @@ def _hold(told: dict[str, Any]) -> list[Statement]:
         return []
     values = [getattr(hold, name) for name in _HOLD]
     return [(f"INSERT OR REPLACE INTO hold ({', '.join(_HOLD)}) VALUES ({', '.join('?' for _ in _HOLD)})", values)]
+
+
+def _gap(values: Any) -> list[Statement]:
+    match values:
+        case [
+            str(camera),
+            str(stream),
+            int(from_ns),
+            int(to_ns),
+            str(reason),
+            str(detail),
+            str(boot),
+            offset,
+            str(quality),
+        ]:
+            clock = RowClock(boot, offset if isinstance(offset, int) else None, quality)
+            known = "camera = ? AND stream = ? AND from_ns = ? AND to_ns = ?"
+            reel = (camera, stream, from_ns, to_ns)
+            return [
+                (f"DELETE FROM gap WHERE {known}", reel),
+                put_gap(camera, stream, Gap(from_ns, to_ns, reason, detail), clock),
+                (f"UPDATE gap SET journaled = 1 WHERE {known}", reel),
+            ]
+    return []
 
 
 def _tombstone(told: dict[str, Any]) -> list[Statement]:

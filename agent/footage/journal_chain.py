@@ -45,6 +45,7 @@ class Kind:
     RELEASE: Final = "release"
     EXPORT: Final = "export"
     RECTIFY: Final = "rectify"
+    GAP: Final = "gap"
     POLICY: Final = "policy"
     FORK: Final = "fork"
 

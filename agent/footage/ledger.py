@@ -74,7 +74,9 @@ def read(
     rows = gap_rows(connection, reel, from_ns, to_ns, most_rows)
     if len(rows) == most_rows:
         to_ns = min(to_ns, max(from_ns + 1, rows[-1].from_ns))
-    claims += [*rows, *_buried(connection, reel, from_ns, to_ns)]
+    # A row that says that the reason is not known says no more than none.
+    known = [row for row in rows if row.reason != GapReason.INDEX_LOST]
+    claims += [*known, *_buried(connection, reel, from_ns, to_ns)]
     found = ledger(spans, claims, from_ns, to_ns)
     if all(gap.reason != GapReason.UNRECORDED for gap in found.gaps):
         return Decided(found, from_ns, to_ns)

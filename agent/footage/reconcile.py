@@ -198,7 +198,7 @@ def gap_reason(rebuilt: bool, was_open: bool) -> GapReason:
     """Why nothing follows the last footage of a camera, as far as the disk can tell."""
     if rebuilt:
         return GapReason.INDEX_LOST
-    return GapReason.POWER_LOSS if was_open else GapReason.STOPPED
+    return GapReason.POWER_LOSS if was_open else GapReason.RESTART
 
 
 def _text(described: dict[str, Any], key: str) -> str | None:

@@ -180,6 +180,11 @@ class Recorder:
         """The passes through all files that go on, or were last made; none before they begin."""
         return [] if self._reindex_asked else self._passes
 
+    @property
+    def plans(self) -> list[CameraPlan]:
+        """What is recorded."""
+        return [track.plan for track in self._tracks]
+
     def mounted(self) -> dict[str, Path]:
         """Volume uuid -> where it is, for those that are there and can be written to."""
         return {disk.recovered.uuid: disk.path for disk in self.volumes.disks if disk.recovered is not None}
@@ -236,7 +241,7 @@ class Recorder:
         for track in self._tracks:
             self._turn(track, now)
             try:
-                track.end(GapReason.STOPPED)
+                track.stop()
             except Exception:
                 log.exception("camera %s: its last file is left for the next start to recover", track.plan.id)
 

@@ -18,6 +18,7 @@ from agent.facts import Stamp
 from agent.footage.fault import Fault
 from agent.footage.index import Index
 from agent.footage.journal import Journal, JournalWaits
+from agent.footage.journal_chain import Kind
 from agent.footage.ledger import stretches
 from agent.footage.rectify import RECTIFIED, TRUSTED, Move, RunClock, Settled, moves, right_offsets
 from agent.footage.rows import Statement
@@ -25,9 +26,6 @@ from agent.footage.sweep import put_stretch
 from agent.footage.timeline import CLOCK_STEP_NS, GapReason
 
 log = logging.getLogger(__name__)
-
-RECTIFY: Final = "rectify"
-"""Kind of a row of the journal: {boot, offset_ns}: wall minus monotonic time of that boot."""
 
 LONGEST_BOOT_NS: Final = 400 * 86400 * 1_000_000_000
 """Segments of a run begin within this time after it: a bound for the search, no limit of what is right."""
@@ -101,7 +99,7 @@ class Rectification:
         if self._journal is not None:
             try:
                 for boot, offset in sorted(done.items()):
-                    self._journal.append(RECTIFY, {"boot": boot, "offset_ns": offset}, *statements)
+                    self._journal.append(Kind.RECTIFY, {"boot": boot, "offset_ns": offset}, *statements)
                     statements = []
             except JournalWaits as error:
                 log.debug("nothing is moved yet: %s", error)
@@ -127,7 +125,7 @@ def _told(connection: sqlite3.Connection, boots: Iterable[str]) -> Iterable[tupl
         row = connection.execute(
             "SELECT json_extract(detail, '$.offset_ns') FROM journal WHERE kind = ? AND"
             " json_extract(detail, '$.boot') = ? ORDER BY n DESC LIMIT 1",
-            (RECTIFY, boot),
+            (Kind.RECTIFY, boot),
         ).fetchone()
         if row is not None and isinstance(row[0], int):
             yield boot, row[0]

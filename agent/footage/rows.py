@@ -201,6 +201,24 @@ def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowC
     ]
 
 
+def turn_gap(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock) -> list[Statement]:
+    """From `at_ns` on, the gap that lasts has another reason; one that began later, or has it already, stays."""
+    reel = (camera, stream)
+    return [
+        (
+            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
+            WHERE {_LASTS} AND from_ns < ? AND reason != ?""",
+            (at_ns, *reel, at_ns, reason),
+        ),
+        (
+            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = '', boot = ?, offset_ns = ?, quality = ?
+            WHERE {_LASTS} AND from_ns < ? AND reason != ?""",
+            (at_ns, reason, clock.boot, clock.offset_ns, clock.quality, *reel, at_ns, reason),
+        ),
+    ]
+
+
 def put_rebuilding() -> Statement:
     """The index is new and knows nothing of the files that there are."""
     return ("INSERT OR REPLACE INTO note VALUES ('rebuilding', '')", ())

@@ -14,7 +14,7 @@ Invariants
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final
@@ -27,6 +27,7 @@ from agent.footage.fault import Fault
 from agent.footage.gaps import ENDED_STEP, ENDED_STOPPED, ENDED_UNTOLD, Stretch
 from agent.footage.index import Index
 from agent.footage.journal import Journal, JournalWaits
+from agent.footage.journal_chain import Kind
 from agent.footage.ledger import STRETCH, first_ns, read, stretches
 from agent.footage.rectify import AGED
 from agent.footage.rows import RowClock, Statement
@@ -50,10 +51,6 @@ MOST_STRETCHES: Final = 2000
 
 TELL_AFTER_NS: Final = 15 * NS
 """A gap that lasts this long, and has no condition of its own, is told."""
-
-GAP: Final = "gap"
-"""Kind of a row of the journal: closed gaps, as [camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns,
-quality]."""
 
 _TOLD_OTHERWISE: Final = frozenset(
     {
@@ -110,7 +107,7 @@ class Sweep:
         """Note that the recorder runs, and go a piece further. Raises sqlite3.Error."""
         self._live(now)
         with self._index.reading() as connection:
-            if not self._known:
+            if now.mono_ns >= self._covered_ns or not self._known:
                 self._known = sorted({*_all_reels(connection), *self._reels})
             statements = [each for reel in self._known for each in self._new(connection, reel, now)]
             statements += self._old(connection, now)
@@ -148,6 +145,8 @@ class Sweep:
         if self._stretch is None:
             with self._index.reading() as connection:
                 known = stretches(connection)
+                statements = _after_start(connection, known[-1] if known else None, self._reels, now, self._boot)
+            self._index.submit(*statements)
             self._begin(known[-1].number + 1 if known else 1, now)
         elif clock_stepped(self._stretch.from_ns - self._stretch.from_mono_ns, now.wall_ns - now.mono_ns):
             before = self._stretch
@@ -207,8 +206,13 @@ class Sweep:
     ) -> tuple[list[Statement], int]:
         decided = read(connection, reel, from_ns, to_ns, self._live_ends(*reel), now.wall_ns)
         # By a clock that may yet be corrected, nothing is concluded for ever.
-        concluded = decided.concluded if now.quality.value in AGED else ()
-        return [rows.put_gap(*reel, gap) for gap in concluded], decided.to_ns
+        concluded = list(decided.concluded) if now.quality.value in AGED else []
+        end_ns = decided.to_ns
+        while concluded and concluded[-1].to_ns == end_ns:  # it may go on: it is written when it is over
+            end_ns = concluded.pop().from_ns
+        # What nothing tells is no row: a volume that comes later may bring its reason.
+        told = [gap for gap in concluded if gap.reason != GapReason.INDEX_LOST]
+        return [rows.put_gap(*reel, gap) for gap in told], end_ns
 
     # What is told.
 
@@ -248,26 +252,32 @@ class Sweep:
             marks = ", ".join("?" for _ in found)
             written = (f"UPDATE gap SET journaled = 1 WHERE id IN ({marks})", [row[0] for row in found])
             try:
-                journal.append(GAP, {"gaps": [list(row)[1:] for row in found]}, written)
+                journal.append(Kind.GAP, {"gaps": [list(row)[1:] for row in found]}, written)
             except JournalWaits as error:
                 log.debug("gaps are not yet in the journal: %s", error)
                 return 0
         return len(found)
 
 
-def from_journal(detail: Mapping[str, Any]) -> list[Statement]:
-    """What a row of the journal (kind `gap`) puts back into an index that was lost; where the files alone could only
-    say `index_lost`, the reason comes back."""
+def _after_start(
+    connection: sqlite3.Connection, before: Stretch | None, recorded: Collection[Reel], now: Stamp, boot: str
+) -> list[Statement]:
+    """What a gap that lasts could not know: that the recorder ended meanwhile, that its camera is recorded no more,
+    or is recorded again."""
     statements: list[Statement] = []
-    for camera, stream, from_ns, to_ns, reason, text, boot, offset_ns, quality in detail.get("gaps", ()):
-        gap = Gap(from_ns, to_ns, reason, text)
-        statements.append(rows.put_gap(camera, stream, gap, RowClock(boot, offset_ns, quality)))
-        statements.append(
-            (
-                "UPDATE gap SET journaled = 1 WHERE camera = ? AND stream = ? AND from_ns = ? AND to_ns = ?",
-                (camera, stream, from_ns, to_ns),
-            )
-        )
+    for reel in {*_all_reels(connection), *recorded}:
+        clock = RowClock(boot, now.wall_ns - now.mono_ns, now.quality.value)
+        row = connection.execute(
+            "SELECT from_ns, reason FROM gap WHERE camera = ? AND stream = ? AND to_ns IS NULL", reel
+        ).fetchone()
+        if row is not None and before is not None and before.ended == ENDED_UNTOLD and row[0] < before.to_ns:
+            told = RowClock(before.boot, before.from_ns - before.from_mono_ns, before.quality)
+            statements += rows.turn_gap(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+        if reel not in recorded:
+            statements += rows.turn_gap(*reel, now.wall_ns, GapReason.CONFIGURATION, clock)
+            statements.append(rows.put_gap(*reel, Gap(now.wall_ns, None, GapReason.CONFIGURATION), clock))
+        elif row is not None and row[1] == GapReason.CONFIGURATION:
+            statements += rows.turn_gap(*reel, now.wall_ns, GapReason.STARTING, clock)
     return statements
 
 

@@ -48,7 +48,6 @@ class GapReason(StrEnum):
     """Why there is no footage."""
 
     STARTING = "starting"
-    STOPPED = "stopped"
     RESTART = "restart"
     CONFIGURATION = "configuration"
     DEGRADED = "degraded"

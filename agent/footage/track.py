@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from av.packet import Packet
 
-from agent.camera_words import Why
+from agent.camera_words import Why, words
 from agent.camera_words import detail as coded
 from agent.clock import stamp
 from agent.facts import Stamp
@@ -177,6 +177,11 @@ class Track:
             self._held = []
             self._reel.gap(GapReason.DEGRADED, "")
 
+    def stop(self) -> None:
+        """The recorder stops in order; whatever was missing before, from now on that is why."""
+        self.end(GapReason.RESTART)
+        self._reel.gap(GapReason.RESTART, "")
+
     def stopped_by_volume(self) -> None:
         """There is no volume to record on; `end` follows at the next turn if something is being written."""
         if self._reel.segment is None:
@@ -235,7 +240,7 @@ class Track:
             case Ended():
                 self.end(GapReason.CONNECTION_LOST, item.detail)
                 self._last_detail = item.detail
-                if item.trouble is not Trouble.SILENT or self.trouble in (Trouble.REFUSED, Trouble.NOT_VIDEO):
+                if item.trouble is not Trouble.SILENT or self.trouble is not None:
                     self._suffer(item.trouble, item.detail)
             case Overflowed():
                 self._store.dropped += 1
@@ -359,9 +364,10 @@ class Track:
 
     def _suffer(self, trouble: Trouble, detail: str) -> None:
         if self.trouble is trouble:
+            self.detail = detail
             return
         self.trouble, self.detail = trouble, detail
-        log.warning("camera %s: %s: %s", self.plan.id, trouble.value, detail)
+        log.warning("%s: %s: %s", self.plan.subject, trouble.value, words(detail).en)
         self.end(_GAPS[trouble], detail)
         self._reel.gap(_GAPS[trouble], detail)
 

@@ -36,7 +36,7 @@ from agent.footage.recorder import Recorder
 from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.health import Liveness
 from agent.logins import Logins
-from agent.processes.record_chores import holds_of, retention_of
+from agent.processes.record_chores import holds_of, ledger_of, retention_of
 from agent.settings.load import load
 from agent.settings.models import Settings
 from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
@@ -105,6 +105,7 @@ class Record:
         self._leases = Leases()
         self._holds = holds_of(settings, index, self._journal, clock)
         self._retention = retention_of(settings, recorder, self._journal, self._holds, self._leases, clock, _boot_id())
+        self._sweep, self._rectification = ledger_of(settings, recorder, self._journal, clock, _boot_id())
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
         verbs |= {"checkpoint": self._checkpoints.ask_checkpoint, "sign_manifest": self._checkpoints.ask_signature}
@@ -140,6 +141,7 @@ class Record:
         self._server.stop()
         try:
             self._keeper.stop()
+            self._sweep.end()
             self._recorder.stop()
             self._sender.stop()
         except RuntimeError as error:
@@ -150,7 +152,7 @@ class Record:
     def _chores(self, settings: Settings) -> list[Chore]:
         """What the keeper does, in this order."""
         # First the journal: holds that a volume alone knows of hold before anything is deleted.
-        return [self._journal, self._holds, self._retention, self._checkpoints]
+        return [self._journal, self._rectification, self._sweep, self._holds, self._retention, self._checkpoints]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from agent.clock import Clock
 from agent.footage.due import DAY_NS
@@ -14,8 +15,10 @@ from agent.footage.keeping import Retention
 from agent.footage.leases import Leases
 from agent.footage.naming import camera_uuid
 from agent.footage.recorder import Recorder
+from agent.footage.rectification import Rectification
 from agent.footage.reel import MAIN, SUB
 from agent.footage.retention import GB, Policy, Recorded
+from agent.footage.sweep import Sweep
 from agent.settings.models import Settings
 from agent.wire import WireError, call
 
@@ -48,6 +51,16 @@ def seen_of(settings: Settings) -> Seen:
         if camera.room is not None and camera.id in uuids:
             rooms.setdefault(camera.room, []).append(uuids[camera.id])
     return Seen(zones, rooms)
+
+
+def ledger_of(
+    settings: Settings, recorder: Recorder, journal: Journal, clock: Clock, boot: str
+) -> tuple[Sweep, Rectification]:
+    """The chores of the ledger, the second before the first."""
+    reels = {plan.key: plan.subject for plan in recorder.plans}
+    zone = ZoneInfo(settings.facility.time_zone)
+    sweep = Sweep(recorder.index, clock, boot, reels, recorder.live_ends, zone, journal)
+    return sweep, Rectification(recorder.index, boot, sweep.look_again, journal)
 
 
 def holds_of(settings: Settings, index: Index, journal: Journal, clock: Clock) -> Holds:

@@ -127,7 +127,7 @@ def test_stopped_and_started_again(recording: Recording, past: Recording) -> Non
     recording.start()
     until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded again")
     answer = recording.spans("one", since_ns)
-    assert [each["reason"] for each in answer["gaps"]] == ["stopped"]
+    assert [each["reason"] for each in answer["gaps"]] == ["restart"]
     # A range that ends within the gap is decided to its end, although recording goes on.
     within_ns = answer["gaps"][0]["from_ns"] + 10**6
     inside = recording.spans("one", since_ns, within_ns)

@@ -84,5 +84,5 @@ def test_segments_that_touch_are_snapped_and_others_not() -> None:
 
 def test_why_nothing_follows() -> None:
     assert gap_reason(False, True) is GapReason.POWER_LOSS
-    assert gap_reason(False, False) is GapReason.STOPPED
+    assert gap_reason(False, False) is GapReason.RESTART
     assert gap_reason(True, True) is GapReason.INDEX_LOST

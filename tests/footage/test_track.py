@@ -76,7 +76,7 @@ class Rig:
     def finish(self) -> None:
         """Stop as the recorder does, and wait for disk and index."""
         self.turn()
-        self.track.end(GapReason.STOPPED)
+        self.track.stop()
         until(lambda: not self.track.live, 5, "every file is closed")
         self.index.submit().done.wait(5)
 
@@ -97,7 +97,7 @@ class Rig:
     def reasons(self) -> list[str]:
         """The reasons of the gaps after the first footage, in order."""
         found = self.ledger()
-        return [gap.reason for gap in found.gaps if gap.from_ns >= found.spans[0].from_ns and gap.reason != "stopped"]
+        return [gap.reason for gap in found.gaps if gap.from_ns >= found.spans[0].from_ns and gap.reason != "restart"]
 
     def close(self) -> None:
         self.sync.stop()
