@@ -10,6 +10,7 @@ from agent.access.console import FAINT, YELLOW, Screen
 from agent.access.control import Gap, Span
 from agent.access.times import NS, BadTime, duration, parse, shown
 from agent.access.watching import zone
+from agent.camera_words import words
 from agent.facts import Text
 from agent.wire import WireError
 
@@ -87,8 +88,8 @@ def _show_camera(screen: Screen, camera: str, spans: list[Span], gaps: list[Gap]
         )
     for gap in gaps:
         reason = str(gap.get("reason", ""))
-        words = screen.say(REASONS.get(reason, Text(reason, reason)))
-        why = f"{words} ({gap['detail']})" if gap.get("detail") else words
+        told = screen.say(REASONS.get(reason, Text(reason, reason)))
+        why = f"{told} ({screen.say(words(str(gap['detail'])))})" if gap.get("detail") else told
         label = screen.t(f"中断：{why}", f"gap: {why}")
         rows.append((gap["from_ns"], _row(screen, gap["from_ns"], gap["to_ns"], label, where), YELLOW))
     rows.sort(key=lambda row: row[0])

@@ -11,6 +11,7 @@ from typing import Any, Final
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
 from agent.access.times import NS, duration, shown
+from agent.camera_words import words as in_words
 from agent.facts import Text
 
 Statuses = dict[str, Status | None]
@@ -163,8 +164,8 @@ def _why(detail: dict[str, Any]) -> Text:
         count, capacity = clean(detail["count"]), clean(detail["capacity"])
         # It lasts until the room has been within its capacity for a while: the count may be below by now.
         return Text(f"（现 {count} 人，核定 {capacity} 人）", f" (now {count}, allowed {capacity})")
-    reason = clean(detail.get("reason") or detail.get("detail") or "")
-    told = Text(f"（{reason}）", f" ({reason})") if reason else Text("", "")
+    reason = in_words(clean(detail.get("reason") or detail.get("detail") or ""))
+    told = Text(f"（{reason.zh}）", f" ({reason.en})") if reason.en else Text("", "")
     if "others" not in detail:
         return told
     if detail["others"]:
@@ -175,6 +176,8 @@ def _why(detail: dict[str, Any]) -> Text:
 def _name(subject: str, found: Statuses) -> str:
     """What people call a subject such as `camera/C02`, where a process knows it."""
     kind, _, key = subject.partition("/")
+    if kind == "camera" and key.endswith("/sub"):
+        return f"{_name(subject.removesuffix('/sub'), found)} (sub)"
     lists = {
         "camera": ("record", "cameras", "id"),
         "room": ("alarm", "rooms", "room_id"),
@@ -224,9 +227,10 @@ def _of_record(record: Status) -> list[Problem]:
             subject, of = f"camera/{camera.get('id')}", Text("", "")
             if camera.get("stream") == "sub":
                 subject, of = f"{subject}/sub", Text("（子码流）", " (sub stream)")
-            told.append(
-                Problem(subject, Text(f"摄像机 {name}{of.zh}：{words.zh}", f"camera {name}{of.en}: {words.en}"))
-            )
+            why = in_words(clean(camera.get("detail") or ""))
+            because = Text(f"（{why.zh}）", f" ({why.en})") if why.en else Text("", "")
+            zh = f"摄像机 {name}{of.zh}：{words.zh}{because.zh}"
+            told.append(Problem(subject, Text(zh, f"camera {name}{of.en}: {words.en}{because.en}")))
     for volume in _each(record, "volumes"):
         if volume.get("ok") is False:
             zh, en = f"录像盘不可用：{volume.get('detail')}", f"footage volume cannot be used: {volume.get('detail')}"

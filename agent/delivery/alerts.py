@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from agent.camera_words import words
 from agent.delivery.payload import Alert, Identity
 from agent.facts import ClockQuality, Condition, PeopleCounted, Stamp, Text
 from agent.safety.conditions import MEANINGS
@@ -117,6 +118,8 @@ def condition_alert(
         "since_ns": condition.since.wall_ns,
         "detail": dict(condition.detail),
     }
+    if condition.subject.startswith("camera/") and isinstance(seen := condition.detail.get("detail"), str):
+        data["detail"] |= {"text_zh": words(seen).zh, "text_en": words(seen).en}
     if condition.subject.startswith("room/"):
         data["room"] = condition.subject.removeprefix("room/")
     summary = Text(f"{text.zh}：{name}", f"{text.en}: {name}")
