@@ -8,7 +8,7 @@ use the same account among them, and stay locked after the password is mended. S
   acceptance: the next attempt is due after 10 s, then after 60 s, then every 15 minutes, whoever makes it.
 - A password file that changed, and a start of the process (settings that changed), make the next attempt free.
 
-A lone stream asks four times in half an hour; each further stream of the camera adds one. The price: after the
+A lone stream asks four times in half an hour, and so do the main and sub stream and vision together. The price: after the
 password was changed on the camera, back to ours, it may take 15 minutes until footage goes on (touching the password
 file ends the wait). After our side was mended it takes two seconds.
 
@@ -69,7 +69,7 @@ class Logins:
                     known = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
                     return Tally(int(known["refused"]), int(known["last_ns"]), str(known["stamp"]))
                 except FileNotFoundError:
-                    pass
+                    return None if self._folder.is_dir() else self._memory.get(key)
                 except (OSError, ValueError, TypeError, KeyError):
                     return self._memory.get(key)
             return self._memory.get(key)
