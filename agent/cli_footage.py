@@ -5,9 +5,13 @@ Everything heavy is imported by the command that needs it, as in cli.py.
 
 import argparse
 from pathlib import Path
+from typing import Final
 
-from agent.access.arguments import Build, config_option, json_option, runtime_of, wrong_settings
+from agent.access.arguments import Build, Parser, config_option, json_option, runtime_of, wrong_settings
 from agent.access.console import Screen
+from agent.facts import Text
+
+USAGE: Final = 2
 
 
 def add(build: Build) -> None:
@@ -21,18 +25,33 @@ def add(build: Build) -> None:
     build.option(find, "--to", zh="止（现在）", en="end (now)", dest="end", metavar="T", default="now")
     json_option(build, find)
     export = build.command("footage export", _export)
-    build.option(export, "--camera", "-c", zh="摄像机", en="camera", metavar="ID", required=True)
+    build.option(export, "--camera", "-c", zh="摄像机（可多次）", en="camera (may be repeated)", metavar="ID",
+                 action="append", required=True)  # fmt: skip
     build.option(export, "--from", zh="起", en="beginning", dest="start", metavar="T", required=True)
     build.option(export, "--to", zh="止", en="end", dest="end", metavar="T", required=True)
-    build.option(
-        export, "-o", "--output", zh="写到哪个文件", en="file to write", metavar="FILE", required=True, type=Path
-    )
+    build.option(export, "-o", "--output", zh="x.mp4：合成的视频；x.zip 或目录：证据包", metavar="FILE", required=True,
+                 en="x.mp4: joined video; x.zip or a folder: a package of evidence", type=Path)  # fmt: skip
+    build.option(export, "--stream", zh="码流：main（默认）、sub，可多次", en="main (default) or sub; may be repeated",
+                 choices=("main", "sub"), action="append")  # fmt: skip
+    build.option(export, "--joined", zh="包里另附合成的视频", en="joined video in the package as well",
+                 action="store_true")  # fmt: skip
+    build.option(export, "--resume", zh="继续中断的导出", en="go on with an interrupted export", action="store_true")
+    _password_options(build, export)
     build.option(export, "--why", zh="用途，记入审计", en="what for; goes into the audit", metavar="TEXT", default="")
     json_option(build, export)
+    verify = build.command("footage verify-package", _verify_package)
+    build.option(verify, "path", zh="导出包：目录或 zip", en="package: a folder or a zip", type=Path, metavar="PATH")
+    build.option(verify, "--fingerprint", zh="设备指纹（40 位数字），由托育机构提供", metavar="DIGITS",
+                 en="the device's fingerprint (40 digits), from the facility")  # fmt: skip
+    _password_options(build, verify)
+    json_option(build, verify)
     check = build.command("footage check", _check)
     build.option(check, "--deep", zh="读每个文件的结构", en="read the structure of every file", action="store_true")
     config_option(build, check)
     json_option(build, check)
+    reindex = build.command("footage reindex", _reindex)
+    config_option(build, reindex)
+    json_option(build, reindex)
     build.group("footage volume")
     create = build.command("footage volume create", _volume_create)
     build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
@@ -54,11 +73,53 @@ def _find(options: argparse.Namespace, screen: Screen) -> int:
     return find(screen, runtime_of(options), options.camera, options.start, options.end, options.json)
 
 
+def _password_options(build: Build, parser: Parser) -> None:
+    build.option(parser, "--password", zh="zip 的密码，在终端上输入", en="password of the zip, asked on the terminal",
+                 action="store_true")  # fmt: skip
+    build.option(parser, "--password-file", zh="zip 的密码，文件的第一行", en="password of the zip: first line of FILE",
+                 type=Path, metavar="FILE")  # fmt: skip
+
+
 def _export(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.export import Wish, export
 
-    wish = Wish(options.camera, options.start, options.end, options.output, options.why)
-    return export(screen, runtime_of(options), wish, options.json)
+    streams = tuple(options.stream or ("main",))
+    if options.output.suffix.lower() == ".mp4":
+        if len(options.camera) > 1 or len(streams) > 1 or options.password or options.password_file:
+            screen.problem(
+                Text(
+                    "多台摄像机、多路码流或加密码时，-o 应为目录或 .zip",
+                    "for several cameras or streams, or with a password, -o must be a folder or a .zip",
+                )
+            )
+            return USAGE
+        wish = Wish(options.camera[0], options.start, options.end, options.output, options.why, streams[0])
+        return export(screen, runtime_of(options), wish, options.json)
+    from agent.access.packing import PackageWish, export_package
+    from agent.access.password import NoPassword, password_of
+
+    try:
+        password = password_of(screen, options.password_file, options.password, new=True)
+    except NoPassword as error:
+        screen.problem(error.text)
+        return USAGE
+    package = PackageWish(
+        tuple(options.camera), streams, options.start, options.end, options.output, options.why, options.joined,
+        options.resume, password,
+    )  # fmt: skip
+    return export_package(screen, runtime_of(options), package, options.json)
+
+
+def _verify_package(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.package_checking import verify_package
+    from agent.access.password import NoPassword, password_of
+
+    try:
+        password = password_of(screen, options.password_file, options.password, new=False)
+    except NoPassword as error:
+        screen.problem(error.text)
+        return USAGE
+    return verify_package(screen, options.path, options.fingerprint, password, options.json)
 
 
 def _check(options: argparse.Namespace, screen: Screen) -> int:
@@ -77,6 +138,23 @@ def _check(options: argparse.Namespace, screen: Screen) -> int:
     recorded |= {(camera_uuid(facility, camera.id), "sub") for camera in settings.cameras if camera.record_sub}
     index = settings.paths.data / "footage.db"
     return check(screen, Wanted(index, settings.footage.volumes, facility, recorded, options.deep), options.json)
+
+
+def _reindex(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.reindexing import reindex_footage
+    from agent.footage.naming import camera_uuid
+    from agent.footage.reindex import Wanted
+    from agent.settings.load import load
+    from agent.settings.mistakes import SettingsError
+
+    try:
+        settings = load(options.config)
+    except SettingsError as error:
+        return wrong_settings(error, screen)
+    facility, cameras = settings.facility.id, settings.cameras
+    named = {camera_uuid(facility, each.id): (each.id, each.name) for each in cameras}
+    wanted = Wanted(settings.paths.data / "footage.db", tuple(settings.footage.volumes), facility, named)
+    return reindex_footage(screen, settings.paths.runtime, wanted, options.json)
 
 
 def _volume_create(options: argparse.Namespace, screen: Screen) -> int:

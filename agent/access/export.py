@@ -41,6 +41,7 @@ class Wish:
     end: str
     output: Path
     why: str = ""
+    stream: str = "main"
 
 
 def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
@@ -57,15 +58,15 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
     if (wrong := _output_refused(wish.output)) is not None:
         screen.problem(wrong)
         return USAGE
-    segments = control.segments(runtime, wish.camera_id, from_ns, to_ns)
+    segments = control.segments(runtime, wish.camera_id, from_ns, to_ns, wish.stream)
     if not segments:
         asked = f"{shown(from_ns, where)} – {shown(to_ns, where)}"
         screen.problem(Text(f"{wish.camera_id} 在 {asked} 没有录像", f"{wish.camera_id} has no footage at {asked}"))
         return WRONG
-    _, gaps = control.spans(runtime, wish.camera_id, from_ns, to_ns)
+    _, gaps = control.spans(runtime, wish.camera_id, from_ns, to_ns, wish.stream)
     detail = {
-        "camera_id": wish.camera_id, "from": iso(from_ns, where), "to": iso(to_ns, where), "why": wish.why,
-        "file": str(wish.output.absolute()), "segments": len(segments),
+        "camera_id": wish.camera_id, "stream": wish.stream, "from": iso(from_ns, where), "to": iso(to_ns, where),
+        "why": wish.why, "file": str(wish.output.absolute()), "segments": len(segments),
     }  # fmt: skip
     try:
         row = control.audit(runtime, "footage.export", f"camera/{wish.camera_id}", who(), detail)
@@ -83,6 +84,7 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
             wish.output,
             bar,
             known_gaps=_known(gaps),
+            comment={"camera": wish.camera_id, "stream": wish.stream},
         )
     except (NoFootage, ExportFailed) as error:
         bar.clear()

@@ -92,18 +92,45 @@ PAGES: Final = {
         ),
     ),
     "footage export": Page(
-        Text("导出一段录像为 MP4，先记入审计", "write a time range as an MP4, after an audit row"),
+        Text(
+            "导出录像：合成的视频，或带签名的证据包；先记入审计",
+            "export footage: a joined video, or a signed package; audited",
+        ),
         (
             (
                 "yunjian footage export --camera C01 --from '2026-11-21 17:30' --to '2026-11-21 17:45' -o c01.mp4",
-                Text("按起止时间", "from and to"),
+                Text("一台摄像机，一个能播放的文件", "one camera, one file that plays"),
             ),
             (
                 Text(
-                    "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why 家长投诉",
-                    "yunjian footage export --camera C01 --from 17:30 --to +5m -o c01.mp4 --why complaint",
+                    "yunjian footage export -c C01 -c C02 --from 17:30 --to +5m -o 证据 --joined --why 家长投诉",
+                    "yunjian footage export -c C01 -c C02 --from 17:30 --to +5m -o evidence --joined --why complaint",
                 ),
-                Text("从 17:30 起 5 分钟，写明用途", "five minutes from 17:30, and what for"),
+                Text(
+                    "两台摄像机的证据包：原始分段、合成视频、清单、签名",
+                    "a package: originals, joined video, manifest, signature",
+                ),
+            ),
+            (
+                "yunjian footage export -c C01 --from 17:30 --to +1h -o c01.zip --password",
+                Text("加密码的 zip，密码在终端上输入", "a zip with a password that is asked for"),
+            ),
+            (
+                "yunjian footage export -c C01 --from 17:30 --to +1h -o c01.zip --resume",
+                Text("继续中断的导出", "go on with an interrupted export"),
+            ),
+        ),
+    ),
+    "footage verify-package": Page(
+        Text("核对导出包：是否完整、未改动、来自这台设备", "check a package: whole, unchanged, from this device"),
+        (
+            (
+                "yunjian footage verify-package c01.zip",
+                Text("是否一致；真实与否要有设备指纹", "whether it is consistent; authentic takes a fingerprint"),
+            ),
+            (
+                "yunjian footage verify-package evidence --fingerprint 04821-51234-00017-60122-33871-09915-48210-11002",
+                Text("与机构提供的设备指纹核对", "check it against the fingerprint that the facility gave"),
             ),
         ),
     ),
@@ -158,6 +185,19 @@ PAGES: Final = {
         (
             ("yunjian footage check", Text("结构、最新的文件和抽样", "the structure, the newest files and a sample")),
             ("yunjian footage check --deep --json", Text("每个文件，给程序用", "every file, for programs")),
+        ),
+    ),
+    "footage reindex": Page(
+        Text(
+            "只凭录像文件重建整个索引（录像中也可，录像不停）",
+            "build the whole index again from the files alone (also while recording, which goes on)",
+        ),
+        (
+            (
+                "yunjian footage reindex",
+                Text("索引丢了、坏了或不可信时", "when it was lost, broken or cannot be trusted"),
+            ),
+            ("yunjian footage reindex --json", Text("结果给程序用", "the result for programs")),
         ),
     ),
     "footage volume": Page(

@@ -66,9 +66,9 @@ def note(target: Path) -> Path:
     return target.with_name(f".{target.name}.part.json")
 
 
-def open_target(target: Path, resume: bool, password: bytes | None = None) -> PackageTarget:
-    """A zip when the name ends so, else a folder. Raises ExportFailed when it is there already, when an interrupted
-    export left something and this is not to `resume` it, or when another is writing it; OSError."""
+def refuse_target(target: Path, resume: bool) -> None:
+    """Raise ExportFailed when it is there already, or when an interrupted export left something and this is not to
+    `resume` it."""
     if target.exists():
         raise ExportFailed(Text(f"已存在，不覆盖：{target}", f"is there already, not written over: {target}"))
     if staged(target).exists() and not resume:
@@ -78,6 +78,12 @@ def open_target(target: Path, resume: bool, password: bytes | None = None) -> Pa
                 f"an export was interrupted: {staged(target)}; go on with --resume, or delete it and begin again",
             )
         )
+
+
+def open_target(target: Path, resume: bool, password: bytes | None = None) -> PackageTarget:
+    """A zip when the name ends so, else a folder. Raises ExportFailed as `refuse_target`, and when another export is
+    writing it; OSError."""
+    refuse_target(target, resume)
     return ZipTarget(target, password) if target.suffix.lower() == ".zip" else FolderTarget(target)
 
 
