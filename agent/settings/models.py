@@ -52,12 +52,15 @@ BrokerUrl = Annotated[
 CameraUrl = Annotated[
     str,
     Field(
-        pattern=r"^rtsps?://[^@\s/?#]+(/[^@\s]*)?$",
+        pattern=r"^(rtsps?://[^@\s/?#]+(/[^@\s]*)?|onvif://(\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]?#]+)(:\d{1,5})?(/[^@\s?#]*)?)$",
         max_length=1000,
-        json_schema_extra=_told("rtsp://主机[:端口]/路径", "rtsp://host[:port]/path"),
+        json_schema_extra=_told(
+            "rtsp://主机[:端口]/路径 或 onvif://主机[:端口]", "rtsp://host[:port]/path or onvif://host[:port]"
+        ),
     ),
 ]
-"""An RTSP address without user and password, which have keys of their own and never enter a log."""
+"""An RTSP address, or a device that tells it by ONVIF (with the token of a profile as its path, if need be), without
+user and password, which have keys of their own and never enter a log."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 """What people call it."""

@@ -76,14 +76,14 @@ def test_ten_mistakes_are_ten_messages_in_the_order_of_the_file() -> None:
         "f.yaml:5:10: facility.grade: 应为 1 到 5 的整数（9）",
         "f.yaml:6:14: facility.time_zone: 没有这个时区，应如 Asia/Shanghai（'Asia/Jining'）",
         "f.yaml:10:11: cameras[0].room: 没有这个房间（'R09'）；已有：无",
-        "f.yaml:11:11: cameras[0].main: 应为 rtsp://主机[:端口]/路径（'http://192.0.2.1/main'）",
+        "f.yaml:11:11: cameras[0].main: 应为 rtsp://主机[:端口]/路径 或 onvif://主机[:端口]（'http://192.0.2.1/main'）",
         (
             "f.yaml:12:5: cameras[0].fps: 不认识的键，这里可用：id, name, room, main, sub, transport, username, "
             "password_file, record, importance, record_sub, record_sound, count_people, threshold"
         ),
         "f.yaml:13:9: cameras[1].id: 与 cameras[0] 的 id 相同",
         (
-            "f.yaml:15:11: cameras[1].main: 应为 rtsp://主机[:端口]/路径（'rtsp://***@192.0.2.2/main'）；"
+            "f.yaml:15:11: cameras[1].main: 应为 rtsp://主机[:端口]/路径 或 onvif://主机[:端口]（'rtsp://***@192.0.2.2/main'）；"
             "地址里不写用户名和密码，请用 username 与 password_file"
         ),
         "f.yaml:18:16: footage.target_days: 应不小于 minimum_days（60）（40）",
