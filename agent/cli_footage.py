@@ -24,6 +24,21 @@ def add(build: Build) -> None:
     )
     build.option(find, "--to", zh="止（现在）", en="end (now)", dest="end", metavar="T", default="now")
     json_option(build, find)
+    gaps = build.command("footage gaps", _gaps)
+    _ledger_options(build, gaps)
+    build.option(
+        gaps, "--from", zh="起（今天 0 点）", en="beginning (midnight)", dest="start", metavar="T", default="today"
+    )
+    build.option(gaps, "--to", zh="止（现在）", en="end (now)", dest="end", metavar="T", default="now")
+    build.option(gaps, "--min", zh="只列不短于此的（0s）", en="leave out shorter ones (0s)", dest="shortest",
+                 metavar="LENGTH", default="0s")  # fmt: skip
+    json_option(build, gaps)
+    coverage = build.command("footage coverage", _coverage)
+    _ledger_options(build, coverage)
+    build.option(
+        coverage, "--days", zh="天数（7，含今天）", en="days (7, with today)", metavar="N", type=int, default=7
+    )
+    json_option(build, coverage)
     export = build.command("footage export", _export)
     build.option(export, "--camera", "-c", zh="摄像机（可多次）", en="camera (may be repeated)", metavar="ID",
                  action="append", required=True)  # fmt: skip
@@ -52,6 +67,34 @@ def add(build: Build) -> None:
     reindex = build.command("footage reindex", _reindex)
     config_option(build, reindex)
     json_option(build, reindex)
+    verify = build.command("footage verify", _verify)
+    build.option(
+        verify, "--camera", "-c", zh="摄像机，可多次（全部）", en="camera, also more than one (all)",
+        metavar="ID", action="append", default=[],
+    )  # fmt: skip
+    build.option(verify, "--from", zh="起（最早）", en="beginning (the oldest)", dest="start", metavar="T")
+    build.option(verify, "--to", zh="止（现在）", en="end (now)", dest="end", metavar="T")
+    build.option(
+        verify, "--fingerprint", zh="安装时抄下的设备指纹，换过密钥则可多次", metavar="DIGITS", action="append",
+        default=[], en="the fingerprint noted at installation; also more than one, if the key was replaced",
+    )  # fmt: skip
+    build.option(
+        verify, "--checkpoint", zh="机外留存的检查点", en="a checkpoint that was kept elsewhere",
+        metavar="N:HASH", action="append", default=[],
+    )  # fmt: skip
+    build.option(
+        verify, "--volume", zh="设置之外的录像盘目录", en="where a volume is mounted that the settings do not name",
+        metavar="PATH", type=Path, action="append", default=[],
+    )  # fmt: skip
+    build.option(
+        verify, "--quick", zh="不读文件内容，只核对大小和证据链", en="read no file: sizes and the chain only",
+        action="store_true",
+    )  # fmt: skip
+    config_option(build, verify)
+    json_option(build, verify)
+    named = build.command("footage fingerprint", _fingerprint)
+    config_option(build, named)
+    json_option(build, named)
     build.group("footage volume")
     create = build.command("footage volume create", _volume_create)
     build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
@@ -78,6 +121,26 @@ def _password_options(build: Build, parser: Parser) -> None:
                  action="store_true")  # fmt: skip
     build.option(parser, "--password-file", zh="zip 的密码，文件的第一行", en="password of the zip: first line of FILE",
                  type=Path, metavar="FILE")  # fmt: skip
+
+
+def _ledger_options(build: Build, command: argparse.ArgumentParser) -> None:
+    build.option(command, "--camera", "-c", zh="摄像机（全部）", en="camera (all)", metavar="ID")
+    build.option(command, "--stream", zh="主码流 main 或子码流 sub", en="main or sub", choices=("main", "sub"),
+                 default="main")  # fmt: skip
+
+
+def _gaps(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.ledger_view import Wish, gaps
+
+    wish = Wish(options.camera, options.stream, options.start, options.end)
+    return gaps(screen, runtime_of(options), wish, options.shortest, options.json)
+
+
+def _coverage(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.ledger_view import Wish, coverage
+
+    wish = Wish(options.camera, options.stream, "", "now")
+    return coverage(screen, runtime_of(options), wish, options.days, options.json)
 
 
 def _export(options: argparse.Namespace, screen: Screen) -> int:
@@ -155,6 +218,36 @@ def _reindex(options: argparse.Namespace, screen: Screen) -> int:
     named = {camera_uuid(facility, each.id): (each.id, each.name) for each in cameras}
     wanted = Wanted(settings.paths.data / "footage.db", tuple(settings.footage.volumes), facility, named)
     return reindex_footage(screen, settings.paths.runtime, wanted, options.json)
+
+
+def _verify(options: argparse.Namespace, screen: Screen) -> int:
+    from zoneinfo import ZoneInfo
+
+    from agent.access.verifying import Asked, Place, run
+    from agent.settings.load import load
+    from agent.settings.mistakes import SettingsError
+
+    try:
+        settings = load(options.config)
+    except SettingsError as error:
+        return wrong_settings(error, screen)
+    volumes = [*settings.footage.volumes, *options.volume]
+    where = ZoneInfo(settings.facility.time_zone)
+    place = Place(settings.paths.data / "footage.db", volumes, settings.facility.id, where)
+    asked = Asked(options.camera, options.start, options.end, options.quick, options.fingerprint, options.checkpoint)
+    return run(screen, place, asked, options.json)
+
+
+def _fingerprint(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.verifying import tell_fingerprint
+    from agent.settings.load import load
+    from agent.settings.mistakes import SettingsError
+
+    try:
+        settings = load(options.config)
+    except SettingsError as error:
+        return wrong_settings(error, screen)
+    return tell_fingerprint(screen, settings.paths.data, options.json)
 
 
 def _volume_create(options: argparse.Namespace, screen: Screen) -> int:

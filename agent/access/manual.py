@@ -91,6 +91,35 @@ PAGES: Final = {
             ("yunjian footage find --camera C01 --from 2h", Text("最近两小时", "the last two hours")),
         ),
     ),
+    "footage gaps": Page(
+        Text(
+            "哪里没有录像、缺多久、为什么（有则退出码 1）",
+            "where footage is missing, how much, and why (status 1 if any)",
+        ),
+        (
+            (
+                "yunjian footage gaps --from 7d --min 5s",
+                Text("最近 7 天，5 秒以上的", "the last 7 days, 5 s and longer"),
+            ),
+            (
+                "yunjian footage gaps --camera C01 --from yesterday",
+                Text("一台摄像机，昨天起", "one camera, since yesterday"),
+            ),
+        ),
+    ),
+    "footage coverage": Page(
+        Text(
+            "每天录到了百分之几，每小时一格（有缺则退出码 1）",
+            "how much of each day was recorded, a block an hour (status 1 if any is missing)",
+        ),
+        (
+            ("yunjian footage coverage", Text("最近 7 天，全部摄像机", "the last 7 days, every camera")),
+            (
+                "yunjian footage coverage --days 30 --camera C01 --json",
+                Text("30 天，给程序用", "30 days, for programs"),
+            ),
+        ),
+    ),
     "footage export": Page(
         Text(
             "导出录像：合成的视频，或带签名的证据包；先记入审计",
@@ -200,6 +229,30 @@ PAGES: Final = {
             ("yunjian footage reindex --json", Text("结果给程序用", "the result for programs")),
         ),
     ),
+    "footage verify": Page(
+        Text(
+            "验证证据链：哪一段被改动、违规删除或调换（只读，录像中也可）",
+            "verify the chain of evidence: what was altered, removed or reordered (read only, also while recording)",
+        ),
+        (
+            ("yunjian footage verify", Text("读全部录像，逐段比对", "read all footage and compare")),
+            ("yunjian footage verify --quick", Text("不读内容，只核对大小和证据链", "sizes and the chain only")),
+            (
+                "yunjian footage verify -c C1 --from 2026-11-20 --to 2026-11-21",
+                Text("一台摄像机的一天", "one day of one camera"),
+            ),
+            (
+                "yunjian footage verify --fingerprint 04821-51234-00017-65001-20480-33011-07772-41999",
+                Text(
+                    "用安装时抄下的指纹确认真实", "with the fingerprint noted at installation, to know it is authentic"
+                ),
+            ),
+        ),
+    ),
+    "footage fingerprint": Page(
+        Text("这台设备的指纹，抄下来放在机外", "the fingerprint of this device, to be noted down and kept elsewhere"),
+        (("yunjian footage fingerprint", Text("40 个数字", "40 digits")),),
+    ),
     "footage volume": Page(
         Text("录像盘", "footage volumes"),
         (("yunjian footage volume create /srv/footage", Text("建立", "make one")),),
@@ -228,6 +281,36 @@ PAGES: Final = {
                 "sudo yunjian footage volume create /srv/footage --luks /dev/sdb --key passphrase --erase /dev/sdb",
                 Text("口令；盘上原有内容全部清除", "a passphrase; wipes what the disk holds"),
             ),
+        ),
+    ),
+    "camera": Page(
+        Text("摄像机：查找、查看码流", "cameras: discover, probe"),
+        (
+            ("yunjian camera discover", Text("网络上有哪些", "which there are on the network")),
+            (
+                "yunjian camera probe onvif://192.0.2.11 --username admin --password-file cam.pw",
+                Text("有哪些码流", "which streams one has"),
+            ),
+        ),
+    ),
+    "camera discover": Page(
+        Text("找出网络上支持 ONVIF 的摄像机和录像机", "find cameras and recorders on the network that speak ONVIF"),
+        (
+            ("yunjian camera discover", Text("等 3 秒", "wait for 3 s")),
+            ("yunjian camera discover --interface 192.0.2.5", Text("从这块网卡找", "ask from this network card")),
+        ),
+    ),
+    "camera probe": Page(
+        Text(
+            "一台设备有哪些码流，onvif:// 会选哪个作 main、sub",
+            "the streams of a device, and which onvif:// takes for main and sub",
+        ),
+        (
+            (
+                "yunjian camera probe onvif://192.0.2.11 --username admin --password-file cam.pw",
+                Text("还没写进设置的", "one that is not in the settings yet"),
+            ),
+            ("yunjian camera probe C01 --config facility.yaml", Text("设置里的", "one of the settings")),
         ),
     ),
 }

@@ -7,6 +7,7 @@ Invariants
 
 import base64
 import binascii
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,7 +163,7 @@ class Review:
         for head in checkpoint.heads:
             marks = self.marks.setdefault((head.camera, head.stream), [])
             if not marks or (marks[-1].seq, marks[-1].head) != (head.seq, head.head):
-                marks.append(Mark(head.seq, head.head, row.n))
+                insort(marks, Mark(head.seq, head.head, row.n), key=lambda mark: mark.seq)
         return []
 
     def _hold(self, row: Row, told: dict[str, Any]) -> None:

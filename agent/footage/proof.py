@@ -48,7 +48,7 @@ def prove(connection: sqlite3.Connection, camera: str, stream: str, first_seq: i
     page = links[:MOST_LINKS]
     key = newest(connection, Kind.KEY, found[0].n) if found else None
     return {
-        "before": _head_before(connection, camera, stream, first_seq),
+        "before": head_before(connection, camera, stream, first_seq),
         "links": page,
         "next_seq": links[MOST_LINKS][0] if len(links) > MOST_LINKS else None,
         "deleted": [seq for seq in deleted if page and seq <= page[-1][0]],
@@ -142,7 +142,7 @@ def _recorded(
     return links
 
 
-def _head_before(connection: sqlite3.Connection, camera: str, stream: str, first_seq: int) -> str:
+def head_before(connection: sqlite3.Connection, camera: str, stream: str, first_seq: int) -> str:
     """The head before number `first_seq`; "" when there is none."""
     row = connection.execute(
         "SELECT seq, chain FROM segment WHERE camera = ? AND stream = ? AND seq < ? AND chain IS NOT NULL"

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.facts import Text
-from agent.footage.chain import UnknownHash, algorithm_of, link
+from agent.footage.chain import FIRST, UnknownHash, algorithm_of, link
 from agent.footage.evidence import NOTHING, Deleted, Finding, FindingKind, Gone, Recorded, Walk
 
 DAY_NS: Final = 86_400_000_000_000
@@ -150,10 +150,13 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
         found.append(_before_tombstone(walk, item, first))
     walk, missed = _pass_marks(walk, first.seq)
     head: str | None = item.before
-    for gone in item.segments:
+    unlinked = _unlinked(walk, item)
+    for at, gone in enumerate(item.segments):
         forbidden = _forbidden(gone, item, held)
         if forbidden:
             found.append(_removed(walk, gone.seq, item.n, gone.start_ns, forbidden))
+        if at < unlinked:
+            continue
         head = _link_gone(walk, head, gone, item.after)
         walk, wrong = _meet_mark(walk, gone.seq, head)
         found += wrong
@@ -164,6 +167,19 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
         )
     last_seq = item.segments[-1].seq
     return replace(walk, head=item.after, other_head=None, last_seq=last_seq, last=None), _once([*missed, *found])
+
+
+def _unlinked(walk: Walk, item: Deleted) -> int:
+    """How many segments a tombstone begins with that were recorded by the first version, without a link."""
+    if item.before != FIRST:
+        return 0
+    for skipped in range(len(item.segments)):
+        head: str | None = item.before
+        for gone in item.segments[skipped:]:
+            head = _link_gone(walk, head, gone, item.after)
+        if head == item.after:
+            return skipped
+    return 0 if item.after else len(item.segments)
 
 
 def _before_tombstone(walk: Walk, item: Deleted, first: Gone) -> Finding:
