@@ -123,7 +123,7 @@ def _password_options(build: Build, parser: Parser) -> None:
                  type=Path, metavar="FILE")  # fmt: skip
 
 
-def _ledger_options(build: Build, command: argparse.ArgumentParser) -> None:
+def _ledger_options(build: Build, command: Parser) -> None:
     build.option(command, "--camera", "-c", zh="摄像机（全部）", en="camera (all)", metavar="ID")
     build.option(command, "--stream", zh="主码流 main 或子码流 sub", en="main or sub", choices=("main", "sub"),
                  default="main")  # fmt: skip

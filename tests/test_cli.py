@@ -89,7 +89,7 @@ def test_a_command_with_commands_below_it_runs_in_both_languages(
     ("typed", "zh", "en"),
     [
         ("", "缺少 命令（status、events", "command is missing (status, events"),
-        ("footage", "缺少 命令（find、export）", "a command is missing (find, export)"),
+        ("footage", "缺少 命令（find、", "a command is missing (find, "),
         ("stats", "没有命令 stats，可用：status、", "no command stats, there are: status, "),
         ("door ajar", "open|close 应为 open 或 close（ajar）", "open|close must be open or close (got ajar)"),
         ("press --hold x", "--hold 应为数（'x'）", "--hold must be a number (got 'x')"),
@@ -265,7 +265,7 @@ RIGHT = """\
 facility: {id: F1, name: 阳光托育, location: {longitude: 116.5, latitude: 35.4}}
 cameras:
   - {id: C01, name: 东北角, main: "rtsp://192.0.2.1/main", count_people: false}
-footage: {volume: .}
+footage: {volumes: [.]}
 """
 
 

@@ -195,6 +195,16 @@ def spans(
     return whole, _joined([gap for page in pages for gap in _list(page, "gaps")])
 
 
+def ledger(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> dict[str, Any]:
+    """All that is known of a range of one stream of a camera: {spans, gaps, first_ns, doubtful}: when its first
+    recording was, and which footage was told by a clock that nobody corrected."""
+    pages = list(_pages(runtime, "spans", camera_id, stream, from_ns, to_ns))
+    found = {name: _joined([each for page in pages for each in _list(page, name)]) for name in ("spans", "gaps")}
+    doubtful = _joined([each for page in pages for each in page.get("doubtful") or ()])
+    first = next((page["first_ns"] for page in pages if isinstance(page.get("first_ns"), int)), None)
+    return {**found, "first_ns": first, "doubtful": doubtful}
+
+
 def segments(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> list[Segment]:
     """The files that hold footage of one stream of a camera, oldest first, the open one included."""
     pages = _pages(runtime, "segments", camera_id, stream, from_ns, to_ns)
@@ -228,11 +238,15 @@ def _joined(pieces: list[Any]) -> list[Any]:
     whole: list[Any] = []
     for piece in pieces:
         last = whole[-1] if whole else None
-        if last and piece["from_ns"] <= last["to_ns"] and piece.get("reason") == last.get("reason"):
+        if last and piece["from_ns"] <= last["to_ns"] and _why(piece) == _why(last):
             last["to_ns"] = max(last["to_ns"], piece["to_ns"])
         else:
             whole.append(dict(piece))
     return whole
+
+
+def _why(piece: dict[str, Any]) -> tuple[Any, Any]:
+    return piece.get("reason"), piece.get("detail")
 
 
 def _list(answer: dict[str, Any], key: str) -> list[Any]:
@@ -246,3 +260,8 @@ def _incident(answer: dict[str, Any]) -> Incident:
     inner = answer.get("incident", answer)
     found: Incident = inner if isinstance(inner, dict) else {}  # type: ignore[assignment]
     return found
+
+
+def reindex(runtime: Path, start: bool) -> dict[str, Any]:
+    """Have every file walked anew by `record`, if `start`; how far that is (footage.reindex.Told)."""
+    return call(runtime / "record.sock", "reindex", {"start": start})

@@ -21,6 +21,11 @@ USAGE: Final = 2
 
 REASONS: Final = {
     "starting": Text("启动", "starting"),
+    "restart": Text("程序停止或重启", "stopped or restarted"),
+    "configuration": Text("当时未设置录像", "not set to be recorded"),
+    "degraded": Text("磁盘不足，停录次要画面", "spared: the disk is short"),
+    "expired": Text("到期删除", "expired and deleted"),
+    "overwritten": Text("磁盘不足，被覆盖", "overwritten: the disk was short"),
     "stopped": Text("已停止录像", "stopped"),
     "camera_silent": Text("摄像机无画面", "camera silent"),
     "camera_refused": Text("摄像机拒绝连接", "camera refused"),

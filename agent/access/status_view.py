@@ -291,6 +291,7 @@ def _rooms(screen: Screen, alarm: Status) -> None:
 
 def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
     rows, colours = [], []
+    covered = record.get("coverage")
     for camera in _each(record, "cameras"):
         last = camera.get("last_packet_ns")
         ago = screen.say(duration((now_ns - last) / NS)) if isinstance(last, int) and last > 0 else "–"
@@ -299,13 +300,23 @@ def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
         state = screen.say(word(camera.get("state")))
         last_seen = screen.t(f"{ago}前", f"{ago} ago") if ago != "–" else "–"
         stream = f" {camera.get('stream')}" if camera.get("stream") == "sub" else ""
-        rows.append((f"{camera.get('id')}{stream}", str(camera.get("name", "")), state, codec, rate, last_seen))
+        share = (
+            covered.get(f"camera/{camera.get('id')}{stream.replace(' ', '/')}") if isinstance(covered, dict) else None
+        )
+        today = screen.t(f"今日 {_percent(share)}", f"today {_percent(share)}") if isinstance(share, float) else ""
+        name = str(camera.get("name", ""))
+        rows.append((f"{camera.get('id')}{stream}", name, state, codec, rate, last_seen, today))
         colours.append("" if camera.get("state") in _WELL else YELLOW)
     _headed(screen, Text("摄像机", "Cameras"), rows, colours)
     for volume in _each(record, "volumes"):
         free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
         plain = screen.t("  未加密", "  not encrypted") if volume.get("encrypted") == "no" else ""
         screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}{plain}", FAINT)
+
+
+def _percent(share: float) -> str:
+    """Rounded down: 100 is said only of what is whole."""
+    return f"{int(share * 1000) / 10:g} %"
 
 
 def _routes(screen: Screen, alarm: Status) -> None:

@@ -144,6 +144,17 @@ def iso(at_ns: int, zone: tzinfo) -> str:
     return moment.astimezone(zone).isoformat(timespec="milliseconds")
 
 
+def length_ns(typed: str) -> int:
+    """How long `typed` (`1s`, `2m`, `1h30m`) is. Raises BadTime."""
+    text = re.sub(r"\s", "", typed.strip().lower())
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text or any(u not in _UNITS for _, u in parts):
+        raise BadTime(
+            Text(f"看不懂的时长 '{typed[:40]}'；可写 1s、2m、1h", f"no length: '{typed[:40]}'; write 1s, 2m or 1h")
+        )
+    return sum(int(number) * _UNITS[unit] for number, unit in parts) * NS
+
+
 def duration(seconds: float) -> Text:
     """`3 小时 12 分` / `3 h 12 min`: the two largest units, rounded down."""
     whole = max(0, int(seconds))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from agent.facts import Text
 from agent.footage import rows
-from agent.footage.ledger import LONGEST_SEGMENT_NS, first_ns, read
+from agent.footage.ledger import LONGEST_SEGMENT_NS, doubtful_spans, first_ns, read
 from agent.footage.recorder import Recorder
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, SegmentRef, Span
@@ -21,18 +21,20 @@ MOST_SEGMENTS: Final = 64
 def answer_spans(
     recorder: Recorder, camera_uuid: str, stream: str, from_ns: int, to_ns: int, now_ns: int
 ) -> dict[str, Any]:
-    """Footage and gaps of a reel: {spans, gaps, next_ns, first_ns}. Left out is what was not yet decided at `now_ns`,
-    and what lies before the first recording (`first_ns`); `next_ns` says from when to ask again when the range was too
-    long for one answer, else it is null. Raises sqlite3.Error."""
+    """Footage and gaps of a reel: {spans, gaps, next_ns, first_ns, doubtful}. Left out is what was not yet decided at
+    `now_ns`, and what lies before the first recording (`first_ns`); `doubtful` was told by a clock never corrected;
+    `next_ns` says from when to ask again when the range was too long for one answer, else it is null.
+    Raises sqlite3.Error."""
     recording, live = recorder.is_recording(camera_uuid, stream), recorder.live_ends(camera_uuid, stream)
     to_ns = min(to_ns, now_ns)
     if recording and live:  # the last moments are on their way to the disk
         to_ns = min(to_ns, max(from_ns, *live.values()))
     if to_ns <= from_ns:
-        return {"spans": [], "gaps": [], "next_ns": None, "first_ns": None}
+        return {"spans": [], "gaps": [], "next_ns": None, "first_ns": None, "doubtful": []}
     with recorder.index.reading() as connection:
         decided = read(connection, (camera_uuid, stream), from_ns, to_ns, live, now_ns)
         first = first_ns(connection, (camera_uuid, stream))
+        doubtful = doubtful_spans(connection, (camera_uuid, stream), from_ns, decided.to_ns)
     both: list[Span | Gap] = [*decided.ledger.spans, *decided.ledger.gaps]
     pieces = sorted(both, key=lambda piece: piece.from_ns)[:MOST_PIECES]
     end_ns = (pieces[-1].to_ns if pieces else None) or decided.to_ns
@@ -45,6 +47,7 @@ def answer_spans(
         ],
         "next_ns": end_ns if end_ns < to_ns else None,
         "first_ns": first,
+        "doubtful": [{"from_ns": each.from_ns, "to_ns": each.to_ns} for each in doubtful],
     }
 
 

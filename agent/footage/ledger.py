@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.footage.gaps import ENDED_UNTOLD, Edge, Stretch, explain, stretch_from
-from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
+from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger, merge
 
 LONGEST_SEGMENT_NS: Final = 3600 * NS
 """No segment is longer: 600 s is the most that may be set, plus a camera's longest distance of key frames."""
@@ -27,6 +27,9 @@ MOST_ROWS: Final = 5000
 
 STRETCH: Final = "stretch/"
 """Notes of this name keep the stretches, by number."""
+
+MOST_DOUBTFUL: Final = 200
+"""Runs looked at for one answer."""
 
 _REASONS: Final = frozenset(GapReason)
 
@@ -109,6 +112,25 @@ def gap_rows(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int
     ).fetchall()
     found = sorted((Gap(*row) for row in [*long, *short]), key=lambda gap: gap.from_ns)
     return found if len(short) < limit else [gap for gap in found if gap.from_ns <= last_ns][-limit:]
+
+
+def doubtful_spans(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int, to_ns: int) -> list[Span]:
+    """Footage in a range that was told by a clock which nobody corrected: it may be of another time."""
+    found: list[Span] = []
+    runs = connection.execute(
+        "SELECT id, wall_ns FROM run WHERE camera = ? AND stream = ? AND quality NOT IN ('ntp', 'rectified')"
+        " AND quality != 'rtc' AND wall_ns < ?",
+        (*reel, to_ns),
+    ).fetchall()
+    for run, wall_ns in runs[-MOST_DOUBTFUL:]:
+        row = connection.execute(
+            "SELECT MIN(start_ns), MAX(end_ns) FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ?"
+            " AND start_ns < ? AND run = ? AND end_ns > ?",
+            (*reel, max(wall_ns, from_ns - LONGEST_SEGMENT_NS), to_ns, run, from_ns),
+        ).fetchone()
+        if row[0] is not None:
+            found.append(Span(max(row[0], from_ns), min(row[1], to_ns)))
+    return merge(found)
 
 
 def stretches(connection: sqlite3.Connection, now_ns: int | None = None) -> list[Stretch]:

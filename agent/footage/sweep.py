@@ -238,7 +238,7 @@ class Sweep:
             decided = read(connection, reel, begin, end_ns, live, now.wall_ns)
             whole = decided.to_ns - decided.from_ns
             if whole > 0:
-                told[subject] = round(_total(decided.ledger.spans) / whole, 5)
+                told[subject] = _total(decided.ledger.spans) / whole
         return told
 
     def _write_journal(self, journal: Journal) -> int:
