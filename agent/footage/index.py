@@ -162,6 +162,9 @@ class Index:
         self._failing: str | None = None
         self._broken: str | None = None
         self._lock: int | None = None
+        self._eye: int | None = None
+        """A descriptor of the database that stays open: closing one drops all locks that SQLite has on the file in this
+        process (fcntl(2)), and another program that closes the database would then delete the log that is in use."""
         self._inode = 0
         self._had_head = False
         self._prepared = False
@@ -180,7 +183,7 @@ class Index:
         except IndexBroken as error:
             self._set_aside(str(error))
             prepare(self.path)
-        self._inode, self._had_head = self.path.stat().st_ino, False
+        self._watch()
         self._broken = None
         self._prepared = True
 
@@ -236,6 +239,8 @@ class Index:
     def check(self, stop: Callable[[], bool]) -> None:
         """Read the whole database through, unless `stop` says so before, and report it when it is broken. It takes
         seconds, and from a cold disk minutes: nothing waits for it. Raises sqlite3.Error when it cannot be read."""
+        if stop():
+            return
         with self.reading() as connection:
             connection.set_progress_handler(lambda: int(stop()), _CHECK_STEPS)
             try:
@@ -289,16 +294,25 @@ class Index:
         if self._broken is not None:
             raise IndexBroken(self._broken)
         try:
-            with self.path.open("rb") as file:
-                head, inode = file.read(len(_HEAD)), os.fstat(file.fileno()).st_ino
+            inode = self.path.stat().st_ino
         except FileNotFoundError as error:
             raise IndexBroken("the file was deleted") from error
-        if inode != self._inode:
+        if inode != self._inode or self._eye is None:
             raise IndexBroken("the file was replaced")
+        head = os.pread(self._eye, len(_HEAD), 0)
         # A database that was just made may be all in its log, and the file still empty.
         if head != _HEAD and (head or self._had_head):
             raise IndexBroken("the file was overwritten")
         self._had_head = head == _HEAD
+
+    def _watch(self) -> None:
+        """Look at the database that is there from now on."""
+        inode = self.path.stat().st_ino
+        if self._eye is None or inode != self._inode:
+            if self._eye is not None:
+                os.close(self._eye)
+            self._eye = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._inode, self._had_head = inode, False
 
     def _begin_anew(self, why: str) -> bool:
         """Set aside what is broken and make another one; False when that cannot be done now: a disk that breaks one
@@ -322,9 +336,10 @@ class Index:
         log.error("the footage index is broken (%s); moved to %s, building a new one", why, aside.name)
 
     def _let_go(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for number in (self._eye, self._lock):
+            if number is not None:
+                os.close(number)
+        self._eye = self._lock = None
 
     def _connect(self) -> sqlite3.Connection:
         if not self._prepared:
@@ -397,12 +412,12 @@ def take_lock(path: Path) -> int:
     return number
 
 
-def set_aside(path: Path, stamp: str) -> Path:
-    """Move a broken database out of the way, with its log; nothing is ever deleted. Returns where it went."""
-    target, number = path.with_name(f"{path.name}.broken-{stamp}"), 0
+def set_aside(path: Path, stamp: str, why: str = "broken") -> Path:
+    """Move a database out of the way, with its log; nothing is ever deleted. Returns where it went."""
+    target, number = path.with_name(f"{path.name}.{why}-{stamp}"), 0
     while any(target.with_name(target.name + suffix).exists() for suffix in _PARTS):
         number += 1
-        target = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+        target = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
     for suffix in _PARTS:
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))

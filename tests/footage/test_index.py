@@ -1,6 +1,8 @@
 """footage.db: what is written, in which order, and what happens when the disk or the file is bad."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -280,3 +282,25 @@ def test_a_newer_index_is_left_alone(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(IndexBroken, match="newer"):
         prepare(path)
+
+
+def test_another_program_that_closes_the_database_takes_nothing_from_under_the_writer(tmp_path: Path) -> None:
+    """SQLite deletes the log of a database when the last program closes it. The writer is told from its locks, and they
+    go with any descriptor of the file that its process closes."""
+    index = Index(tmp_path / "footage.db")
+    index.prepare()
+    index.start()
+    other = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('SELECT COUNT(*) FROM segment'));"
+        " c.close()"
+    )
+    try:
+        for seq in range(1, 5):
+            assert index.submit(rows.put_segment(row(seq, seq * 10))).done.wait(5)
+            ran = subprocess.run([sys.executable, "-c", other, index.path], capture_output=True, text=True, check=True)
+            assert ran.stdout == f"({seq},)\n"
+        assert index.failing is None
+        assert index.generation == 0
+        assert list(tmp_path.glob("*.broken*")) == []
+    finally:
+        index.stop()
