@@ -176,9 +176,9 @@ class Recorder:
         """Walk every file anew, whatever the index says of it, while recording goes on. May be called by any thread."""
         self._reindex_asked = True
 
-    def reindexing(self) -> list[Comparison]:
-        """The passes through all files that go on, or were last made; none before they begin."""
-        return [] if self._reindex_asked else self._passes
+    def reindexing(self) -> list[Comparison] | None:
+        """The passes through all files that go on, or were last made; None while they are about to begin."""
+        return None if self._reindex_asked else self._passes
 
     @property
     def plans(self) -> list[CameraPlan]:
@@ -300,7 +300,7 @@ class Recorder:
 
     def _look_at_index(self) -> None:
         """An index that was begun anew is told what is going on; then, or when it was asked for, every file is."""
-        anew, self._reindex_asked = self._reindex_asked, False
+        anew = self._reindex_asked
         if self.index.generation != self._generation:
             self._generation = self.index.generation
             for disk in self.volumes.disks:
@@ -314,6 +314,7 @@ class Recorder:
         self._passes = [
             self.volumes.compare(disk, ended, False, anew) for disk in self.volumes.disks if disk.recovered is not None
         ]
+        self._reindex_asked = False
 
     def _look_at_comparisons(self) -> None:
         for disk in self.volumes.disks:

@@ -34,6 +34,7 @@ from agent.footage.naming import camera_uuid
 from agent.footage.proof import answer_proof
 from agent.footage.recorder import Recorder
 from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
+from agent.footage.reindex import answer_reindex
 from agent.health import Liveness
 from agent.logins import Logins
 from agent.processes.record_chores import holds_of, ledger_of, retention_of
@@ -109,6 +110,9 @@ class Record:
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
         verbs |= {"checkpoint": self._checkpoints.ask_checkpoint, "sign_manifest": self._checkpoints.ask_signature}
+        verbs["reindex"] = lambda request, reply: _answer(
+            reply, lambda: answer_reindex(recorder, request.args.get("start") is True)
+        )
         verbs["proof"] = lambda request, reply: _answer(reply, lambda: answer_proof(index, request.args))
         verbs |= {"hold": self._holds.verb_hold, "release": self._holds.verb_release, "holds": self._holds.verb_holds}
         self._server = Server(runtime / "record.sock", verbs)
