@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from agent import cli_footage
+from agent import cli_camera, cli_footage
 from agent.access.arguments import (
     EX_CONFIG,
     RUNTIME,
@@ -95,6 +95,7 @@ def _parser(language: str) -> Parser:
     build = Build(language)
     _looking(build)
     cli_footage.add(build)
+    cli_camera.add(build)
     _settings(build)
     _running(build)
     _demonstration(build)
