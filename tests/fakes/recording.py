@@ -170,8 +170,10 @@ def cpu_s(pid: int) -> float:
 
 
 def assert_decided(answer: dict[str, Any], from_ns: int) -> None:
-    """Every instant from `from_ns` to the end of the answer is in one span or one gap."""
+    """Every instant from `from_ns`, or the first recording, to the end of the answer is in one span or one gap, and
+    every gap has a reason."""
     edges = sorted((each["from_ns"], each["to_ns"]) for each in [*answer["spans"], *answer["gaps"]])
-    assert edges[0][0] == from_ns
+    assert edges[0][0] == max(from_ns, answer["first_ns"])
+    assert all(each["reason"] != "unrecorded" for each in answer["gaps"])
     for before, after in itertools.pairwise(edges):
         assert before[1] == after[0]
