@@ -4,9 +4,12 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,14 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
     "--hide-scrollbars", "--disable-dev-shm-usage",
 )  # fmt: skip
+
+_AS_3_AND_4 = """import os, sys
+ends = [os.dup(int(each)) for each in sys.argv[1:3]]
+ends = [os.dup2(each, 100 + each) for each in ends]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])"""
+"""Where the browser expects its pipe; a shell cannot name all descriptors."""
 
 
 class Browser:
@@ -35,32 +46,43 @@ class Browser:
     def __enter__(self) -> "Browser":
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
-        words = " ".join([PROGRAM, *_FLAGS, *self._flags, f"--user-data-dir={self._profile}", "about:blank"])
+        words = [PROGRAM, *_FLAGS, *self._flags, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f"exec {words} 3<&{theirs_in} 4>&{theirs_out}"], pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            [sys.executable, "-ISc", _AS_3_AND_4, str(theirs_in), str(theirs_out), *words],
+            pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
         self._in, self._out = os.fdopen(ours_in, "rb"), os.fdopen(ours_out, "wb")
         self._reader = threading.Thread(target=self._read, name="browser", daemon=True)
         self._reader.start()
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _attach(self) -> None:
         targets = self.ask("Target.getTargets", in_page=False)["targetInfos"]
         page = next(each["targetId"] for each in targets if each["type"] == "page")
         attached = self.ask("Target.attachToTarget", in_page=False, targetId=page, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "DOM"):
             self.ask(f"{domain}.enable")
-        return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.ask("Browser.close", in_page=False)
-            self._process.wait(10)
+            if self._process.poll() is None:
+                self.ask("Browser.close", in_page=False)
+                self._process.wait(10)
         finally:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its helpers as well, which write into the profile
             self._process.wait(10)
-            self._out.close()
+            with suppress(BrokenPipeError):
+                self._out.close()
             self._reader.join(10)
             self._in.close()
             shutil.rmtree(self._profile, ignore_errors=True)
