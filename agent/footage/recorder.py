@@ -280,7 +280,8 @@ class Recorder:
         try:
             were_open = {reel for _, found in looked.recovered for reel in found.were_open}
             rebuilt = any(found.rebuilt for _, found in looked.recovered)
-            open_gaps(self.index, [track.plan.key for track in resting], were_open, rebuilt, now.wall_ns)
+            clock = rows.RowClock(self._store.boot, now.wall_ns - now.mono_ns, self._clock.quality().value)
+            open_gaps(self.index, [track.plan.key for track in resting], were_open, rebuilt, now.wall_ns, clock)
             with self.index.reading() as connection:
                 known = {track.plan.key: rows.last_of(connection, *track.plan.key) for track in resting}
         except sqlite3.Error as error:

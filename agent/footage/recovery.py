@@ -34,8 +34,8 @@ from agent.footage.holes import first_hole
 from agent.footage.index import Index
 from agent.footage.naming import SegmentName, parse_name
 from agent.footage.reconcile import WHOLE_STATES, Known, Next, Quarantine, Recover, Remove, gap_reason, look, settle
-from agent.footage.rows import SegmentRow
-from agent.footage.timeline import Gap, GapReason
+from agent.footage.rows import NO_CLOCK, RowClock, SegmentRow
+from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason
 
 log = logging.getLogger(__name__)
 
@@ -349,18 +349,27 @@ def _number(told: Mapping[str, Any], key: str) -> int:
 
 
 def open_gaps(
-    index: Index, reels: Iterable[tuple[str, str]], were_open: Collection[tuple[str, str]], rebuilt: bool, now_ns: int
+    index: Index,
+    reels: Iterable[tuple[str, str]],
+    were_open: Collection[tuple[str, str]],
+    rebuilt: bool,
+    now_ns: int,
+    clock: RowClock = NO_CLOCK,
 ) -> None:
-    """A gap that lasts for each of these reels (camera uuid, stream), from the end of its footage. Raises sqlite3.Error
-    when the index cannot be read."""
+    """A gap that lasts for each of these reels (camera uuid, stream), from the end of its footage, or from now where
+    the clock was set back since. `clock` is what tells `now_ns`. Raises sqlite3.Error when the index cannot be read."""
     with index.reading() as connection:
         for camera, stream in reels:
-            end_ns = rows.last_of(connection, camera, stream).end_ns
-            if end_ns is None:
-                gap = Gap(now_ns, None, GapReason.STARTING)
+            last = rows.last_of(connection, camera, stream)
+            if last.end_ns is None:
+                gap, told = Gap(now_ns, None, GapReason.STARTING), clock
             else:
-                gap = Gap(end_ns, None, gap_reason(rebuilt, (camera, stream) in were_open))
-            index.submit(rows.put_gap(camera, stream, gap))
+                reason = gap_reason(rebuilt, (camera, stream) in were_open)
+                is_set_back = last.end_ns - now_ns > FAR_OFF_NS
+                gap, told = (
+                    (Gap(now_ns, None, reason), clock) if is_set_back else (Gap(last.end_ns, None, reason), last.clock)
+                )
+            index.submit(rows.put_gap(camera, stream, gap, told))
 
 
 def _algorithm(told: Mapping[str, Any]) -> str:
