@@ -7,87 +7,25 @@ the pictures, and what a consumer had been told was closed before the power went
 """
 
 import hashlib
-import itertools
 import random
-import sqlite3
 import threading
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import av
-
-from agent.footage.chain import SHA256, link
-from agent.footage.files import check_volume
-from agent.footage.index import Index, IndexBroken
-from agent.footage.naming import camera_uuid, parse_name
-from agent.footage.recovery import open_gaps, recover
-from agent.footage.reel import MAIN
 from agent.wire import WireError
-from tests.fakes.encoded import Picture, nals, number_in, numbered
-from tests.fakes.recording import FACILITY, Recording
-from tests.fakes.scripted_camera import ScriptedCamera, steady
+from tests.fakes.recording import Recording
+from tests.faults.rigs.judge import Closed, Cut, EndlessCamera, Judge, Verdict
 from tests.faults.rigs.logged_disk import LoggedDisk, mounted
 from tests.faults.rigs.write_log import Replay
-
-RESTART_NS: Final = 60_000_000_000
-"""The power comes back a minute later."""
 
 MOST_LOSS_S: Final = 3.0
 """What a cut may cost a camera: a fragment of 1 s, syncing every 1 s, and the way there."""
 
 ASK_EVERY_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A file that a consumer was told to be closed when the log of the disk was `position` bytes long."""
-
-    path: str
-    sha256: str
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The power goes after `count` requests to the disk, at `wall_ns` at the latest."""
-
-    seed: int
-    count: int
-    position: int
-    wall_ns: int
-
-
-@dataclass
-class Verdict:
-    """What a cut has cost: seconds of footage per camera, and every promise that was broken."""
-
-    cut: Cut
-    loss_s: dict[str, float] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-
-
-class EndlessCamera(ScriptedCamera):
-    """Shows the same pictures again and again, each with a number of its own, and remembers which was which."""
-
-    def __init__(self, shown: list[Picture]) -> None:
-        super().__init__(lambda _: steady(itertools.cycle(shown)), shown[0])
-        self._pictures = shown
-        self._places: dict[int, int] = {}
-
-    def sent_as(self, number: int) -> bytes:
-        """The bytes of the picture that had this number, as an encoder gives them."""
-        if number not in self._places:
-            counted: Counter[int] = Counter()
-            for each in list(self.log):
-                self._places[each.number] = counted[each.connection] % len(self._pictures)
-                counted[each.connection] += 1
-        return numbered(self.codec, self._pictures[self._places[number]].data, number)
 
 
 class Witness:
@@ -142,13 +80,11 @@ class PoweredRun:
     def __enter__(self) -> Self:
         with ExitStack() as making:
             self.disk = making.enter_context(LoggedDisk())
-            self._folder = self.disk.folder / "facility"
-            self._folder.mkdir()
-            for name in ("data", "volume"):  # what is to survive lies on the disk, the rest beside it
+            for name in ("data", "volume"):
                 (self.disk.mount / name).mkdir()
-                (self._folder / name).symlink_to(self.disk.mount / name)
-            urls = {name: camera.url() for name, camera in self.cameras.items()}
-            self.recording = self._recording_type(self._folder, urls, self._segment_s)
+            folder = self.disk.folder / "facility"
+            folder.mkdir()
+            self.recording = self._facility(folder, self.disk.mount)
             making.callback(self.recording.close)
             self.recording.make_volume()
             self.witness = Witness(self.recording, self.disk, list(self.cameras))
@@ -200,156 +136,55 @@ class PoweredRun:
                 image = folder / "cut.img"
                 replay.cut(cut.count, random.Random(cut.seed), image)
                 with mounted(image, folder / "mount") as mount:
-                    verdict = Verdict(cut)
-                    Judge(self, mount, verdict).judge()
-                    yield verdict
+                    yield self._judge(mount, cut).judge()
         finally:
             replay.close()
 
+    def judge_again(self, cut: Cut, number: int) -> Iterator[Verdict]:
+        """The power comes back after `cut`, and goes again at `number` moments while the product recovers."""
+        folder = self.disk.folder / f"again-{cut.seed}"
+        folder.mkdir()
+        replay = Replay(self.disk.log, self.entries, self.disk.initial, folder / "safe.img")
+        replay.cut(cut.count, random.Random(cut.seed), folder / "cut.img")
+        replay.close()
+        with LoggedDisk(image=folder / "cut.img") as disk:
+            self._judge(disk.mount, cut).recover()
+            entries = disk.freeze()
+            chance = random.Random(cut.seed + 1)
+            replay = Replay(disk.log, entries, disk.initial, folder / "safe-again.img")
+            try:
+                for count in sorted(chance.randrange(len(entries) + 1) for _ in range(number)):
+                    replay.cut(count, chance, folder / "again.img")
+                    with mounted(folder / "again.img", folder / "mount") as mount:
+                        yield self._judge(mount, cut).judge()
+            finally:
+                replay.close()
+
+    @contextmanager
+    def restarted(self, cut: Cut) -> Iterator[tuple[Recording, Judge]]:
+        """The real record process, begun again on the disk that `cut` left, with the cameras as they are."""
+        folder = self.disk.folder / f"restart-{cut.seed}"
+        folder.mkdir()
+        replay = Replay(self.disk.log, self.entries, self.disk.initial, folder / "safe.img")
+        replay.cut(cut.count, random.Random(cut.seed), folder / "cut.img")
+        replay.close()
+        with mounted(folder / "cut.img", folder / "mount") as mount:
+            recording = self._facility(folder, mount)
+            try:
+                recording.start()
+                yield recording, self._judge(mount, cut)
+            finally:
+                recording.close()
+
+    def _judge(self, mount: Path, cut: Cut) -> Judge:
+        return Judge(mount, cut, self.cameras, self.witness.closed)
+
+    def _facility(self, folder: Path, mount: Path) -> Recording:
+        """A facility whose footage and index lie on the disk; sockets, settings and log lie beside it."""
+        for name in ("data", "volume"):
+            (folder / name).symlink_to(mount / name)
+        urls = {name: camera.url() for name, camera in self.cameras.items()}
+        return self._recording_type(folder, urls, self._segment_s)
+
     def _count_at(self, wall_ns: int) -> int:
         return bisect_right(self._ends, self.disk.position_at(wall_ns))
-
-
-class Judge:
-    """One disk after one cut."""
-
-    def __init__(self, run: PoweredRun, mount: Path, verdict: Verdict) -> None:
-        self._run = run
-        self._volume = mount / "volume"
-        self._index = mount / "data" / "footage.db"
-        self._verdict = verdict
-        told = [closed for closed in run.witness.closed if closed.position <= verdict.cut.position]
-        self._promised = {closed.path: closed for closed in told}
-        self._uuids = {camera_uuid(FACILITY, name): name for name in run.cameras}
-
-    def judge(self) -> None:
-        """Recover, then compare."""
-        open_before = self._open_rows()
-        self._recover()
-        self._closed_are_whole()
-        rows = self._rows()
-        self._index_agrees(rows)
-        for uuid, name in self._uuids.items():
-            own = [row for row in rows if row["camera"] == uuid]
-            self._chain_holds(name, own)
-            last = self._plays(name, own)
-            self._verdict.loss_s[name] = self._loss_s(name, last)
-            self._gap_follows(name, uuid, own, open_before)
-
-    def _broken(self, what: str) -> None:
-        self._verdict.broken.append(what)
-
-    def _recover(self) -> None:
-        """As a start does it: what was being written and what is newest, before anything is recorded."""
-        index = Index(self._index)
-        rebuilt = not self._index.exists()
-        try:
-            index.prepare()
-        except IndexBroken as error:
-            self._broken(f"the index is broken: {error}")
-            return
-        index.start()
-        try:
-            found = recover(check_volume(self._volume, FACILITY), index, rebuilt, lambda: None)
-            now_ns = self._verdict.cut.wall_ns + RESTART_NS
-            open_gaps(index, [(uuid, MAIN) for uuid in self._uuids], found.were_open, rebuilt, now_ns)
-        finally:
-            index.stop()
-
-    def _open_rows(self) -> set[str]:
-        """The cameras with a file that was being written, as the index says before it is recovered."""
-        if not self._index.exists():
-            return set()
-        with suppress(sqlite3.Error), closing(sqlite3.connect(self._index)) as connection:
-            return {camera for (camera,) in connection.execute("SELECT camera FROM segment WHERE state = 'open'")}
-        return set()
-
-    def _rows(self) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self._index)) as connection:
-            connection.row_factory = sqlite3.Row
-            answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
-            if answer != "ok":
-                self._broken(f"the index is damaged: {answer}")
-            return [dict(row) for row in connection.execute("SELECT * FROM segment ORDER BY camera, seq")]
-
-    def _closed_are_whole(self) -> None:
-        for closed in self._promised.values():
-            path = self._volume / closed.path
-            if not path.exists():
-                self._broken(f"a closed segment is gone: {closed.path}")
-            elif hashlib.sha256(path.read_bytes()).hexdigest() != closed.sha256:
-                self._broken(f"a closed segment is another: {closed.path}")
-
-    def _index_agrees(self, rows: list[dict[str, Any]]) -> None:
-        on_disk = {str(path.relative_to(self._volume)) for path in self._volume.rglob("*.mp4")}
-        in_index = {row["path"] for row in rows if row["state"] != "lost"}
-        if on_disk != in_index:
-            self._broken(f"disk and index differ: {sorted(on_disk ^ in_index)}")
-        for row in rows:
-            data = (self._volume / row["path"]).read_bytes() if row["path"] in on_disk else b""
-            if row["state"] not in ("closed", "recovered"):
-                self._broken(f"{row['path']} is {row['state']}")
-            elif len(data) != row["bytes"] or hashlib.sha256(data).hexdigest() != row["digest"]:
-                self._broken(f"size or hash of {row['path']} is not what the index says")
-
-    def _chain_holds(self, name: str, rows: list[dict[str, Any]]) -> None:
-        head, digest = "", ""
-        for row in rows:
-            if (row["previous"] or "") != digest:
-                self._broken(f"{name}: {row['path']} follows another file than the one before it")
-            named = parse_name(PurePosixPath(row["path"]))
-            assert named is not None
-            digest = row["digest"]
-            head = link(SHA256, head, named.camera_uuid, MAIN, row["seq"], named.start_ns, row["bytes"], digest)
-            if row["chain"] != head:
-                self._broken(f"{name}: the chain breaks at {row['path']}")
-
-    def _plays(self, name: str, rows: list[dict[str, Any]]) -> int | None:
-        """The number of the last picture. Every picture from the first to the last is there, as it was sent."""
-        before: int | None = None
-        for row in rows:
-            path = self._volume / row["path"]
-            if not path.exists():
-                continue
-            shown = pictures_in(path)
-            if len(shown) != row["frames"]:
-                self._broken(f"{row['path']} plays {len(shown)} pictures, the index says {row['frames']}")
-            for number, data in shown:
-                if number is None or (before is not None and number != before + 1):
-                    self._broken(f"{row['path']}: picture {number} follows {before}")
-                    return before
-                if row["path"] not in self._promised and not self._as_sent(name, number, data):
-                    self._broken(f"{row['path']}: picture {number} is not what the camera sent")
-                    return before
-                before = number
-        return before
-
-    def _as_sent(self, name: str, number: int, data: bytes) -> bool:
-        return nals(self._run.cameras[name].sent_as(number))[-1] in data
-
-    def _loss_s(self, name: str, last: int | None) -> float:
-        log = self._run.cameras[name].log
-        sent_ns = {each.number: each.wall_ns for each in log}
-        return (self._verdict.cut.wall_ns - sent_ns[last if last is not None else log[0].number]) / 1e9
-
-    def _gap_follows(self, name: str, uuid: str, rows: list[dict[str, Any]], open_before: set[str]) -> None:
-        with closing(sqlite3.connect(self._index)) as connection:
-            gaps = connection.execute(
-                "SELECT from_ns, reason FROM gap WHERE camera = ? AND stream = 'main' AND to_ns IS NULL", (uuid,)
-            ).fetchall()
-        if not rows:
-            return
-        reason = "power_loss" if uuid in open_before else "stopped"
-        if gaps != [(rows[-1]["end_ns"], reason)]:
-            self._broken(f"{name}: no gap of {reason} from {rows[-1]['end_ns']}: {gaps}")
-
-
-def pictures_in(path: Path) -> list[tuple[int | None, bytes]]:
-    """The number hidden in every picture of a file, and its bytes, in the order of recording. As far as it plays."""
-    found: list[tuple[int | None, bytes]] = []
-    with suppress(av.error.FFmpegError, IndexError), av.open(path) as container:
-        for packet in container.demux(container.streams.video[0]):
-            if packet.size:
-                data = bytes(packet)
-                found.append((number_in(data), data))
-    return found

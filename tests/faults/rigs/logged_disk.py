@@ -53,8 +53,10 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
 class LoggedDisk:
     """An ext4 file system at `mount`, and what was written to its disk up to any moment."""
 
-    def __init__(self, size_mib: int = 256) -> None:
+    def __init__(self, size_mib: int = 256, image: Path | None = None) -> None:
+        """A new file system of this size, or the one in `image`, which stays as it is."""
         self._size_mib = size_mib
+        self._image = image
         self._running = ExitStack()
         self._looks: list[tuple[int, int]] = []
         self._stop = threading.Event()
@@ -108,11 +110,14 @@ class LoggedDisk:
 
     def _make(self, making: ExitStack) -> None:
         image, offered = self.folder / "disk.img", self.folder / "disk"
-        with image.open("wb") as file:
-            file.truncate(self._size_mib << 20)
-        # Everything is laid out at once: no thread of the kernel writes tables into the log later on.
-        options = ("-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-N", "4096", "-J", "size=8")
-        run("mkfs.ext4", "-q", "-F", *options, image)
+        if self._image is not None:
+            copy_sparse(self._image, image)
+        else:
+            with image.open("wb") as file:
+                file.truncate(self._size_mib << 20)
+            # Everything is laid out at once: no thread of the kernel writes tables into the log later on.
+            options = ("-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-N", "4096", "-J", "size=8")
+            run("mkfs.ext4", "-q", "-F", *options, image)
         copy_sparse(image, self.initial)
         self.log.touch()
         offered.touch()
