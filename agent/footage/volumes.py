@@ -11,7 +11,9 @@ Invariants
 """
 
 import logging
+import os
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +43,45 @@ MOST_DOUBLINGS: Final = 7
 """Beside another volume, a failing disk is tried after 5 s, 10 s, ... at last every 11 minutes: every try costs the
 moments that it then refuses."""
 
+PROBE_FILE: Final = ".probe"
+PROBE_BYTES: Final = 1 << 20
+"""A disk that takes this much and syncs it is recorded to again: a fragment of a 4 Mbit/s camera is half of it."""
+
 RESERVE_BYTES: Final = 64 * 1024 * 1024
 """Recording stops while a volume has less than this: files can still be closed, and the disk's own book-keeping has
 room. Retention keeps much more free (retention.py); this is the last ditch."""
+
+
+class Probe:
+    """Asks a disk that refused bytes whether it takes some again, on a thread of its own: it may not answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._path = path / PROBE_FILE
+        self._thread = threading.Thread(target=self._run, name="volume-probe", daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether the disk has answered; `error` is what it said, None that all is well."""
+        return not self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the answer; False when there is none."""
+        self._thread.join(timeout_s)
+        return self.over
+
+    def _run(self) -> None:
+        try:
+            number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            try:
+                os.write(number, bytes(PROBE_BYTES))
+                os.fsync(number)
+            finally:
+                os.close(number)
+            self._path.unlink()
+        except OSError as error:
+            self.error = error
 
 
 class Disk:
@@ -68,6 +106,7 @@ class Disk:
         """While another volume is ready, nothing is begun here before this."""
         self.comparison: Comparison | None = None
         self.next_check_ns = 0
+        self.probe: Probe | None = None
         self._refusals = 0
 
     def refuses(self, error: OSError, mono_ns: int) -> None:
@@ -123,6 +162,8 @@ class Volumes:
     def stop(self, timeout_s: float) -> None:
         """Close what is finished. Raises RuntimeError when a disk holds that up longer."""
         for disk in self.disks:
+            if disk.probe is not None and not disk.probe.join(1.0):
+                log.warning("%s does not answer; it is left behind", disk.path)
             if disk.comparison is not None and not disk.comparison.join(timeout_s):
                 raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
             disk.sync.stop(timeout_s)
@@ -203,7 +244,22 @@ class Volumes:
         elif not disk.open:
             disk.open, disk.detail = True, ""
             log.info("recording to %s", disk.path)
+        self._ask(disk, now)
         return found
+
+    def _ask(self, disk: Disk, now: Stamp) -> None:
+        """See whether a disk that refused bytes takes them again, though nothing is recorded to it now."""
+        if disk.probe is not None:
+            if not disk.probe.over:
+                return
+            error, disk.probe = disk.probe.error, None
+            if error is None:
+                log.info("%s takes bytes again", disk.path)
+                disk.accepts()
+            else:
+                disk.refuses(error, now.mono_ns)
+        elif disk.open and disk.refused is not None and now.mono_ns >= max(disk.avoid_mono_ns, disk.retry_mono_ns):
+            disk.probe = Probe(disk.path)
 
     def _twin(self, disk: Disk, volume: Volume) -> Disk | None:
         if disk.mounted == volume:
