@@ -7,32 +7,24 @@ Invariants
 3. What is missing in the range is told in the result; in the file the pictures before and after are joined.
 """
 
-import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from agent.facts import Text
+from agent.footage.copying import Copying, Progress, Unreadable, write_all
 from agent.footage.files import sync_directory
 from agent.footage.joined import Copied, Joined
 from agent.footage.recorded import Recorded, read, wanted
 from agent.footage.samples import NotOurs
 from agent.footage.timeline import NS, Gap, GapReason, SegmentRef, Span, ledger, merge, plan_export
 
-Progress = Callable[[int, int], None]
-"""Told now and then how many bytes are written, and of how many. May raise to cancel."""
-
-_COPY_BYTES: Final = 8 << 20
-_READ_BYTES: Final = 1 << 20
 _HOLE_NS: Final = 1_000_000
 """Beside two frames: what index and file may differ by between two pictures that follow each other."""
-
-_NO_KERNEL_COPY: Final = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM)
-"""copy_file_range is not to be had between these two files."""
 
 
 class NoFootage(Exception):
@@ -96,15 +88,6 @@ class Planned:
     spans: tuple[Span, ...]
 
 
-class Unreadable(Exception):
-    """A recorded file went away, or cannot be read, after it was planned for. `reason` is that of the gap."""
-
-    def __init__(self, path: str, error: OSError) -> None:
-        super().__init__(str(error))
-        self.path = path
-        self.reason = GapReason.FILE_MISSING if isinstance(error, FileNotFoundError) else GapReason.FILE_DAMAGED
-
-
 def export_mp4(
     segments: Sequence[SegmentRef],
     from_ns: int,
@@ -115,17 +98,19 @@ def export_mp4(
     split_at_gaps: bool = False,
     known_gaps: Sequence[Gap] = (),
     comment: Mapping[str, Any] | None = None,
+    sound: bool = True,
 ) -> ExportResult:
     """Write the footage of the range to `target`, and to `target` with -2, -3 ... in its name where the codec, the
     picture size or the encoder's settings change, or at gaps when `split_at_gaps`. `known_gaps` give the gaps of
-    the result a reason; a file that cannot be read is a gap, too. `comment` is written into the files.
+    the result a reason; a file that cannot be read is a gap, too. `comment` is written into the files. Sound, where it
+    was recorded, is left out unless `sound`.
 
     Raises NoFootage when the range holds none, ExportFailed when a target is there already or cannot be written;
     what `progress` raises comes through. None of these leaves a file.
     """
     bad: dict[str, GapReason] = {}
     while True:
-        planned = plan_joined(segments, from_ns, to_ns, bad, split_at_gaps=split_at_gaps, comment=comment)
+        planned = plan_joined(segments, from_ns, to_ns, bad, split_at_gaps=split_at_gaps, comment=comment, sound=sound)
         if not planned:
             words = ("这段时间没有可播放的录像", "nothing in this range plays") if bad else None
             raise NoFootage(Text(*(words or ("这段时间没有录像", "there is no footage in this range"))))
@@ -148,6 +133,7 @@ def plan_joined(
     *,
     split_at_gaps: bool = False,
     comment: Mapping[str, Any] | None = None,
+    sound: bool = True,
 ) -> list[Planned]:
     """The joined files of a range, none when it holds no pictures. Segments in `bad` are left out, and those that
     cannot be read are added to it."""
@@ -165,7 +151,7 @@ def plan_joined(
                 bad[segment.path] = GapReason.FILE_DAMAGED
                 continue
             if recorded is not None:
-                part = _add(parts, part, recorded, from_ns, to_ns, split_at_gaps)
+                part = _add(parts, part, recorded, (from_ns, to_ns), split_at_gaps, sound)
     return [part.planned(to_ns, {"derived": True, **(comment or {})}) for part in parts]
 
 
@@ -202,16 +188,21 @@ class _Part:
 
 
 def _add(
-    parts: list[_Part], part: _Part | None, recorded: Recorded, from_ns: int, to_ns: int, split_at_gaps: bool
+    parts: list[_Part],
+    part: _Part | None,
+    recorded: Recorded,
+    asked: tuple[int, int],
+    split_at_gaps: bool,
+    sound: bool,
 ) -> _Part | None:
     """Put what the range needs of a file into `part`, or into a new one; the one it went into."""
-    needed = wanted(recorded, from_ns, to_ns)
+    needed, to_ns = wanted(recorded, *asked), asked[1]
     if needed is None:
         return part
     first_ns = recorded.wall_ns(needed.first)
     key_ns = recorded.wall_ns(needed.first_dts + recorded.first_shown - recorded.first_dts)
     if part is None or not part.takes(recorded, first_ns, split_at_gaps):
-        part = _Part(Joined(recorded.tracks), key_ns, key_ns)
+        part = _Part(Joined(recorded.tracks, sound), key_ns, key_ns)
         parts.append(part)
         shift = -needed.first_dts
         part.joined.begin_at(needed.first + shift)
@@ -243,8 +234,8 @@ def _write(planned: Sequence[Planned], target: Path, progress: Progress | None) 
     try:
         for each in planned:
             final, number = staged.begin()
-            _write_all(number, each.head)
-            _Copying(number, progress, total, done).copy(each.copies)
+            write_all(number, each.head)
+            Copying(number, progress, total, done).copy(each.copies)
             done += each.media_bytes
             os.fsync(number)
             size = os.fstat(number).st_size
@@ -258,45 +249,6 @@ def _write(planned: Sequence[Planned], target: Path, progress: Progress | None) 
     if progress is not None:
         progress(total, total)
     return written
-
-
-def media_of(planned: Planned) -> Iterator[bytes]:
-    """The media data of a joined file, in pieces, for a target that the kernel cannot copy to. Raises Unreadable."""
-    with _Sources() as sources:
-        for each in planned.copies:
-            at, end = each.offset, each.offset + each.size
-            while at < end:
-                data = _read(sources.number(each.path), at, min(_READ_BYTES, end - at), each.path)
-                yield data
-                at += len(data)
-
-
-class _Sources:
-    """The recorded file that is being read; one at a time, for a day has more of them than may be open."""
-
-    def __init__(self) -> None:
-        self._path = ""
-        self._number = -1
-
-    def __enter__(self) -> "_Sources":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1
-
-    def number(self, path: str) -> int:
-        """A descriptor to read the file. Raises Unreadable."""
-        if path != self._path:
-            self.__exit__()
-            try:
-                self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                self._path = ""
-                raise Unreadable(path, error) from error
-            self._path = path
-        return self._number
 
 
 class _Staged:
@@ -340,60 +292,3 @@ class _Staged:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             os.close(number)
-
-
-class _Copying:
-    """Bytes from recorded files to the end of one that is being written; in the kernel where it can."""
-
-    def __init__(self, target: int, progress: Progress | None, total: int, done: int) -> None:
-        self._target = target
-        self._progress = progress
-        self._total = total
-        self._done = done
-        self._in_kernel = True
-
-    def copy(self, copies: Sequence[Copied]) -> None:
-        """Copy the ranges, one after the other. Raises Unreadable when a file cannot be read, OSError when the
-        target cannot be written."""
-        with _Sources() as sources:
-            for each in copies:
-                self._range(sources.number(each.path), each)
-
-    def _range(self, source: int, copied: Copied) -> None:
-        at, end = copied.offset, copied.offset + copied.size
-        while at < end:
-            count = min(_COPY_BYTES, end - at)
-            done = self._by_kernel(source, at, count) if self._in_kernel else 0
-            if not done:
-                data = _read(source, at, count, copied.path)
-                _write_all(self._target, data)
-                done = len(data)
-            at += done
-            self._done += done
-            if self._progress is not None:
-                self._progress(min(self._done, self._total), self._total)
-
-    def _by_kernel(self, source: int, at: int, count: int) -> int:
-        try:
-            return os.copy_file_range(source, self._target, count, at)
-        except OSError as error:
-            if error.errno in (errno.EIO, *_NO_KERNEL_COPY):  # reading or writing? the plain way tells
-                self._in_kernel = False
-                return 0
-            raise
-
-
-def _read(source: int, at: int, count: int, path: str) -> bytes:
-    try:
-        data = os.pread(source, count, at)
-    except OSError as error:
-        raise Unreadable(path, error) from error
-    if not data:
-        raise Unreadable(path, OSError(errno.EIO, "the file is shorter than it was"))
-    return data
-
-
-def _write_all(number: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(number, view) :]

@@ -41,9 +41,11 @@ class Copied:
 class Joined:
     """One file being put together. Ticks are those of the picture, 0 is the first decoding time in the file."""
 
-    def __init__(self, tracks: Mapping[int, Track]) -> None:
-        """For files with tracks like these. Raises NotOurs when none of them is of pictures."""
-        self._tables = {track.kind: _Table(track) for track in _chosen(tracks).values()}
+    def __init__(self, tracks: Mapping[int, Track], sound: bool = True) -> None:
+        """For files with tracks like these; without `sound` of pictures alone. Raises NotOurs when none is of
+        pictures."""
+        self._sound = sound
+        self._tables = {track.kind: _Table(track) for track in self._chosen(tracks).values()}
         self._picture = self._tables[PICTURE]
         self._first_ticks = 0
         self.copies: list[Copied] = []
@@ -65,17 +67,20 @@ class Joined:
         return len(self._picture.dts)
 
     def takes(self, tracks: Mapping[int, Track]) -> bool:
-        """Whether the samples of a file with these tracks can follow: one decoder set-up must do for all."""
-        theirs = {track.kind: _alike(track) for track in _chosen(tracks).values()}
-        return theirs == {kind: _alike(table.track) for kind, table in self._tables.items()}
+        """Whether the samples of a file with these tracks can follow: one decoder set-up must do for all. Sound may
+        be there or not."""
+        theirs = {track.kind: track for track in self._chosen(tracks).values()}
+        both = self._tables.keys() & theirs.keys()
+        return all(_alike(theirs[kind]) == _alike(self._tables[kind].track) for kind in both)
 
     def add(self, path: str, tracks: Mapping[int, Track], pieces: Iterable[Piece], shift_ticks: int) -> None:
         """Append pieces of one file; `shift_ticks` is added to its times."""
-        chosen = _chosen(tracks)
+        chosen = self._chosen(tracks)
         for whole in pieces:
             if whole.track not in chosen:
                 continue
-            table = self._tables[chosen[whole.track].kind]
+            track = chosen[whole.track]
+            table = self._tables.setdefault(track.kind, _Table(track))
             shift = shift_ticks * table.track.timescale // self.timescale
             piece = table.not_before_end(whole, shift)
             if piece is None:
@@ -122,10 +127,22 @@ class Joined:
         made = max(began_at_s, 0) + _SINCE_1904_S
         mvhd = struct.pack(">QQIQ", made, made, self.timescale, length)
         mvhd += struct.pack(">IH10x", 1 << 16, 0x100) + _MATRIX + bytes(24)
-        body = _full("mvhd", 1, 0, mvhd + struct.pack(">I", len(self._tables) + 1))
-        for number, table in enumerate(self._tables.values(), start=1):
+        tables = [table for table in self._tables.values() if table.dts]
+        body = _full("mvhd", 1, 0, mvhd + struct.pack(">I", len(tables) + 1))
+        for number, table in enumerate(tables, start=1):
             body += table.trak(number, made, length, self._first_ticks, self.timescale, base, wide)
         return _box("moov", body + _comment(json.dumps(comment, ensure_ascii=False, separators=(",", ":"))))
+
+    def _chosen(self, tracks: Mapping[int, Track]) -> dict[int, Track]:
+        """The first track of pictures and the first of sound."""
+        chosen = {}
+        for kind in (PICTURE, SOUND) if self._sound else (PICTURE,):
+            number = next((each for each, track in sorted(tracks.items()) if track.kind == kind), None)
+            if number is not None:
+                chosen[number] = tracks[number]
+            elif kind == PICTURE:
+                raise NotOurs("no track of pictures")
+        return chosen
 
 
 class _Table:
@@ -169,7 +186,7 @@ class _Table:
         tkhd = struct.pack(">QQI4xQ8x", made, made, number, length)
         tkhd += struct.pack(">hhHH", 0, int(sound), 0x100 if sound else 0, 0) + _MATRIX
         tkhd += struct.pack(">II", self.track.width << 16, self.track.height << 16)
-        media_length = self.end - self.dts[0] if self.dts else 0
+        media_length = self.end - self.dts[0]
         mdhd = struct.pack(">QQIQHH", made, made, self.track.timescale, media_length, _UNDETERMINED, 0)
         name = b"SoundHandler\0" if sound else b"VideoHandler\0"
         hdlr = struct.pack(">I4s12x", 0, self.track.kind.encode("latin-1")) + name
@@ -181,22 +198,20 @@ class _Table:
         return _box("trak", _full("tkhd", 1, 3, tkhd) + edts + mdia)
 
     def _elst(self, length: int, first_ticks: int, movie_scale: int) -> bytes:
-        zero = self.dts[0] if self.dts else 0
-        begin = first_ticks * self.track.timescale // movie_scale - zero
+        begin = first_ticks * self.track.timescale // movie_scale - self.dts[0]
         entries = []
         if begin < 0:  # sound that begins after the picture
             late = min(-begin * movie_scale // self.track.timescale, length)
             entries.append((late, -1))
             length, begin = length - late, 0
-        if length > 0 and self.dts:
+        if length > 0:
             entries.append((length, begin))
         body = b"".join(struct.pack(">QqI", each, time, 1 << 16) for each, time in entries)
         return _full("elst", 1, 0, struct.pack(">I", len(entries)) + body)
 
     def _stbl(self, base: int, wide: bool) -> bytes:
         lengths = [after - before for before, after in pairwise(self.dts)]
-        if self.dts:
-            lengths.append(self.end - self.dts[-1])
+        lengths.append(self.end - self.dts[-1])
         body = _box("stsd", self.track.stsd) + _runs("stts", 0, ">II", lengths)
         if any(self.after):
             below = min(self.after) < 0
@@ -218,18 +233,6 @@ class _Table:
                 entries.append(struct.pack(">III", number, count, 1))
                 before = count
         return _full("stsc", 0, 0, struct.pack(">I", len(entries)) + b"".join(entries))
-
-
-def _chosen(tracks: Mapping[int, Track]) -> dict[int, Track]:
-    """The first track of pictures and the first of sound."""
-    chosen = {}
-    for kind in (PICTURE, SOUND):
-        number = next((each for each, track in sorted(tracks.items()) if track.kind == kind), None)
-        if number is not None:
-            chosen[number] = tracks[number]
-        elif kind == PICTURE:
-            raise NotOurs("no track of pictures")
-    return chosen
 
 
 def _alike(track: Track) -> tuple[Any, ...]:

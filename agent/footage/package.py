@@ -17,7 +17,8 @@ from typing import Any, Final
 from agent.facts import Text
 from agent.footage import manifest as made
 from agent.footage.chain import SM3, UnknownHash, algorithm_of, digest_of, new_hash
-from agent.footage.export import ExportFailed, NoFootage, Planned, Progress, Unreadable, media_of, plan_joined
+from agent.footage.copying import Progress, Unreadable, pieces_of
+from agent.footage.export import ExportFailed, NoFootage, Planned, plan_joined
 from agent.footage.manifest import Circumstances, Film, Packed, Source
 from agent.footage.package_target import PackageTarget
 from agent.footage.recorded import description, whole_bytes
@@ -193,7 +194,7 @@ class _Building:
         hashed = _Hashed(None)
         begun = self._done
         with self._target.entry(name, len(planned.head) + planned.media_bytes) as writer:
-            for data in _chained(planned.head, media_of(planned)):
+            for data in _chained(planned.head, pieces_of(planned.copies)):
                 hashed.feed(data)
                 writer.write(data)
                 self._tell(begun + hashed.size)

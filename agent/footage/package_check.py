@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.footage.chain import SM3, UnknownHash, algorithm_of, digest_of, new_hash
-from agent.footage.export import Progress
+from agent.footage.copying import Progress
 from agent.footage.manifest import MANIFEST, SIGNATURE, SUMS, is_inside, sums
 from agent.footage.package_verdict import (
     Chain,

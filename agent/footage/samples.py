@@ -42,7 +42,8 @@ class Track:
     def codec(self) -> bytes:
         """What a player has to be set up with: two files with the same can be joined. A bit rate is no part of it."""
         at = 8 + 8 + _SKIPPED_BY_ENTRY[self.kind]
-        kept = b"".join(kind.encode("latin-1") + body for kind, body in boxes(self.stsd, at) if kind != "btrt")
+        inside = [(kind, _sound_setup(body) if kind == "esds" else body) for kind, body in boxes(self.stsd, at)]
+        kept = b"".join(kind.encode("latin-1") + body for kind, body in inside if kind != "btrt")
         return self.stsd[12:16] + self.stsd[16:at] + kept
 
 
@@ -120,6 +121,24 @@ def read_fragment(moof: bytes, moof_offset: int, tracks: dict[int, Track]) -> li
     except (struct.error, IndexError) as error:
         raise NotOurs(str(error)) from error
     return found
+
+
+def _sound_setup(esds: bytes) -> bytes:
+    """The AudioSpecificConfig of an `esds`, which also tells bit rates; all of it when there is none in it."""
+    at = 4
+    for tag, skipped in ((3, 3), (4, 13), (5, 0)):
+        if at >= len(esds) or esds[at] != tag:
+            return esds
+        at += 1
+        length = 0
+        while at < len(esds):
+            length, more, at = length << 7 | esds[at] & 0x7F, esds[at] & 0x80, at + 1
+            if not more:
+                break
+        if tag == 5:
+            return esds[at : at + length]
+        at += skipped
+    return esds
 
 
 def _tracks(moov: bytes) -> dict[int, Track]:
