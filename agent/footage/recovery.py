@@ -11,6 +11,7 @@ Invariants
 import hashlib
 import logging
 import os
+import shutil
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -162,6 +163,8 @@ def settle_directory(
         match action:
             case Recover():
                 assert name is not None
+                if action.copy:
+                    _copy_to_quarantine(volume.path, path)
                 if action.cut or action.cover or not walked.finished:
                     cut_file(volume.path / path, action.keep_bytes, cover=action.cover)
                 if not (anew and _agrees(stored.get(path), name, action)):
@@ -263,6 +266,20 @@ def _quarantine(volume: Path, path: str) -> None:
     sync_directory((volume / path).parent)
 
 
+def _copy_to_quarantine(volume: Path, path: str) -> None:
+    target = volume / QUARANTINE / path.replace("/", "_")
+    if target.exists():
+        return  # what it was at first is what counts
+    target.parent.mkdir(exist_ok=True)
+    staged = target.with_name(f"{target.name}.part")
+    shutil.copyfile(volume / path, staged)
+    with staged.open("rb") as file:
+        os.fsync(file.fileno())
+    staged.rename(target)
+    sync_directory(target.parent)
+    log.warning("%s is not what it was when it was ended: a copy as it is was put in quarantine", path)
+
+
 def _lose(index: Index, volume: str, lost: Known) -> None:
     if lost.state == "open":
         index.submit(rows.drop_segment(volume, lost.path))
@@ -332,9 +349,9 @@ def _run_of(name: SegmentName, told: Mapping[str, Any]) -> tuple[int | None, lis
     if boot is None or type(mono_ns) is not int:
         return None, []
     offset_s = round((name.start_ns - mono_ns) / _ONE_CLOCK_NS)
-    fed = hashlib.sha256(f"{name.camera_uuid}/{name.stream}/{boot}/{offset_s}".encode()).digest()
-    number = -1 - int.from_bytes(fed[:7], "big")
     quality = _text(told, "quality") or "unknown"
+    fed = hashlib.sha256(f"{name.camera_uuid}/{name.stream}/{boot}/{offset_s}/{quality}".encode()).digest()
+    number = -1 - int.from_bytes(fed[:7], "big")
     return number, [rows.put_known_run(number, name.camera_uuid, name.stream, boot, name.start_ns, mono_ns, quality)]
 
 

@@ -141,10 +141,12 @@ def _move(connection: sqlite3.Connection, move: Move) -> Iterable[Statement]:
         camera, stream, wall_ns = connection.execute(
             "SELECT camera, stream, wall_ns FROM run WHERE id = ?", (move.run,)
         ).fetchone()
+        # A run that was made anew from its files may have segments before the one that it was made of.
+        from_ns = wall_ns if move.run >= 0 else wall_ns - LONGEST_BOOT_NS
         yield (
             """UPDATE segment SET start_ns = start_ns + ?, end_ns = end_ns + ?
             WHERE camera = ? AND stream = ? AND start_ns >= ? AND start_ns < ? AND run = ?""",
-            (move.by_ns, move.by_ns, camera, stream, wall_ns, wall_ns + LONGEST_BOOT_NS, move.run),
+            (move.by_ns, move.by_ns, camera, stream, from_ns, wall_ns + LONGEST_BOOT_NS, move.run),
         )
     yield ("UPDATE run SET wall_ns = wall_ns + ?, quality = ? WHERE id = ?", (move.by_ns, RECTIFIED, move.run))
 
