@@ -68,7 +68,8 @@ class Walked:
     `keep_bytes` is how much of the file to keep (0: nothing plays): all of it when it ends as a whole file does,
     else up to the end of the last whole moof+mdat before the first place that makes no sense. `ticks` is the length
     of the footage in it in units of 1/`timescale` s, `frames` its pictures, `description` the object written into
-    the file's own metadata, None when there is none. `finished`: it ends with the index that the muxer writes last.
+    the file's own metadata, None when there is none. `finished`: it ends with the index that the muxer writes last, and
+    nothing in it was covered.
     `later`: what plays after damaged places, beyond `keep_bytes`, and up to `later_bytes`; `head_bytes` must come
     before it. `headless`: there are fragments, but nothing that tells how to play them.
     """
@@ -105,7 +106,7 @@ def walk(fetch: Fetch, size: int) -> Walked:
     walking = _Walking(fetch, size, budget=2 * size + _SEARCH_BYTES)
     at = walking.run(0)
     whole = at == size and walking.moof is None
-    finished = whole and walking.last_kind == "mfra"
+    finished = whole and walking.last_kind == "mfra" and not walking.mended
     first = walking.piece
     later: list[Piece] = []
     while at < size and walking.film is not None and (found := walking.search(at + 1)) is not None:
@@ -166,6 +167,7 @@ class _Walking:
     last_kind: str = ""
     covered: bool = False
     """Whether the moof under way follows a box `free`, which takes the place of damaged ones."""
+    mended: bool = False
     boxes: int = 0
     budget: int = 0
     """Bytes that searches may still fetch."""
@@ -234,6 +236,7 @@ class _Walking:
                 raise ValueError("a moof out of its place")
             self.moof = _moof(_body(self.fetch, box), self.film)
             self.covered = self.last_kind == "free"
+            self.mended = self.mended or self.covered
         elif box.kind == "mdat" and self.moof is not None:
             fragment = self._check(self.moof, box)
             self._keep(fragment, box.end)

@@ -170,7 +170,7 @@ class Index:
         self._prepared = False
         self._not_before = 0.0
         self.generation = 0
-        """How often the database was set aside, and begun anew, since this object was made."""
+        """How often a database was opened after the start: begun anew, or one that could not be used before."""
         self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
 
     def prepare(self) -> None:
@@ -344,6 +344,7 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         if not self._prepared:
             self.prepare()
+            self.generation += 1
         return _connect(self.path)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:

@@ -6,8 +6,8 @@ Two steps, because reading a file costs: `look` compares names and sizes and say
 Invariants
 1. A file that plays anywhere is kept. Only what plays nowhere and was never ended is removed; what is not ours, and
    what should play and does not, is quarantined.
-2. Only what was being written is changed: it is cut after its last whole fragment, and a place in it that makes no
-   sense is covered by a box that players pass over.
+2. A file is cut after its last whole fragment, and a place in it that makes no sense is covered by a box that players
+   pass over; of one that was once ended a copy as it was goes to quarantine before.
 3. What was once ended keeps its digest: a file that is another one now is `suspect`, and the evidence shows it.
 4. After the actions every file has a row that agrees with it, and every row without a file is marked `lost`.
 5. Footage that ended without its end being written is followed by a gap row, until now.
@@ -84,7 +84,8 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """Give the file a row in `state` that ends at `end_ns`; cut it to `keep_bytes` before, if `cut`.
+    """Give the file a row in `state` that ends at `end_ns`; cut it to `keep_bytes` before, if `cut`, and put a copy of
+    it into quarantine before that, if `copy`.
 
     `cover`: bytes [from, to) in it that players are to pass over; `holes`: times in it that do not play.
     `digest` is that of the file, None when it must be read for it. `expected` is the digest that it had when it was
@@ -98,6 +99,7 @@ class Recover:
     frames: int
     state: str
     cut: bool = False
+    copy: bool = False
     cover: tuple[tuple[int, int], ...] = ()
     holes: tuple[tuple[int, int], ...] = ()
     digest: str | None = None
@@ -141,16 +143,16 @@ def settle(
     if described is None and row is None:
         return Quarantine(path, "the file does not say what it is")
     start_ns = row.start_ns if row is not None else named.start_ns
-    cover = () if ended else _cover(walked)
+    cover = _cover(walked)
     mended = bool(cover) or not walked.later
     whole_bytes = walked.later_bytes if cover else walked.keep_bytes
-    cut = not ended and mended and whole_bytes < walked.size_bytes
+    cut = mended and whole_bytes < walked.size_bytes
     end_ns, holes = _times(walked, start_ns)
     if row is not None and row.state in ENDED_STATES and row.end_ns is not None and row.bytes <= walked.keep_bytes:
         end_ns = row.end_ns
     if row is None and after is not None:
         end_ns = snap(end_ns, end_ns - start_ns, after.start_ns, walked.frames)
-    damaged = not mended or not (cut or whole_bytes == walked.size_bytes)
+    damaged = not mended or (ended and (cut or bool(cover)))
     return Recover(
         path,
         keep_bytes=whole_bytes if cut else walked.size_bytes,
@@ -160,6 +162,7 @@ def settle(
         state="suspect" if damaged else "closed" if row is None and walked.finished else "recovered",
         cut=cut,
         cover=cover,
+        copy=ended and (cut or bool(cover)),
         holes=holes,
         digest=expected if row is None and walked.finished else None,
         expected=expected,

@@ -73,6 +73,10 @@ class Place:
         row = next(row for row in self.rows if row.camera == camera and row.seq == FIRST_SEQ + number)
         return next(each.path for each in self.volumes if each.uuid == row.volume) / row.path
 
+    def copies(self) -> list[int]:
+        """The sizes of what is in quarantine."""
+        return [each.stat().st_size for volume in self.volumes for each in volume.path.glob("quarantine/*")]
+
     def reindex(self, taken: Callable[[], bool] = lambda: False) -> Told:
         return reindex(self.wanted, SystemClock(), lambda told: None, taken)
 
@@ -157,9 +161,12 @@ def test_a_closed_file_that_was_cut_is_suspect_and_keeps_its_digest(place: Place
         file.truncate(boundary)
     told = place.reindex()
     assert told.damaged == [whole.path]
-    assert path.stat().st_size == boundary, "evidence is not touched"
+    assert place.copies() == [boundary], "a copy as it was found is kept"
+    size = path.stat().st_size
+    assert size < boundary
+    assert walk_file(path).whole, "and what is left plays"
     line = dict(zip(LINES.split(", "), next(each for each in place.lines() if whole.path in each), strict=True))
-    assert (line["state"], line["digest"], line["bytes"]) == ("suspect", whole.digest, boundary)
+    assert (line["state"], line["digest"], line["bytes"]) == ("suspect", whole.digest, size)
     assert 0 < int(str(line["frames"])) < whole.frames
 
 
@@ -173,7 +180,9 @@ def test_a_closed_file_that_is_damaged_in_the_middle_is_kept_whole(place: Place)
     data[second : second + 4] = b"\0\0\0\0"
     path.write_bytes(data)
     assert place.reindex().damaged == [whole.path]
-    assert path.read_bytes() == data
+    assert place.copies() == [len(data)]
+    with av.open(path) as container:
+        assert sum(1 for _ in container.decode(video=0)) == whole.frames * 3 // 4
     line = dict(zip(LINES.split(", "), next(each for each in place.lines() if whole.path in each), strict=True))
     assert (line["state"], line["digest"]) == ("suspect", whole.digest)
     assert line["frames"] == whole.frames * 3 // 4
@@ -181,8 +190,9 @@ def test_a_closed_file_that_is_damaged_in_the_middle_is_kept_whole(place: Place)
     with Index(place.index).reading() as connection:
         gaps = rows.gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
     assert [(gap.from_ns - whole.start_ns, (gap.to_ns or 0) - whole.start_ns) for gap in gaps] == [(NS, 2 * NS)]
-    again = place.reindex()
-    assert again.whole, "and a second time it is the same"
+    before = place.lines()
+    assert place.reindex().damaged == [whole.path], "a second time it is the same"
+    assert place.lines() == before
 
 
 def test_a_file_that_lost_its_head_is_set_aside_and_not_removed(place: Place) -> None:
