@@ -225,7 +225,8 @@ def test_files_that_were_deleted_damaged_or_are_strange(recording: Recording, pa
     recording.start()
     subject = f"volume/{recording.volume}"
     recording.desk.wait_for(ConditionKind.FOOTAGE_DAMAGED, subject, True, 10)
-    until(lambda: len(list((recording.volume / "quarantine").iterdir())) == 2, 10, "what is not ours is set aside")
+    quarantine = recording.volume / "quarantine"
+    until(lambda: len(list(quarantine.glob("*.mp4"))) == 3, 10, "what is not ours is set aside, and the damaged copied")
     assert not strange.exists()
     assert not copy.exists()
 
