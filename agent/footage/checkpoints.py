@@ -6,6 +6,7 @@ Invariants
 1. The public key stands in the journal before the first thing that is signed with it.
 2. Another key than the one that signed before is told for a day, and noted for ever as a row `key`.
 3. An export is noted in the journal before it is signed.
+4. What retention may do stands in the journal from the start on with which it may.
 """
 
 import base64
@@ -13,7 +14,7 @@ import logging
 import sqlite3
 import string
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ KEY_RETRY_S: Final = 60.0
 TOLD_FOR_NS: Final = 24 * 3600 * 1_000_000_000
 """How long another key than before is told as a condition."""
 
+POLICY: Final = "retention"
+"""`what` of the journal row `policy` that tells how long footage is kept, and whether it may be overwritten."""
+
 MOST_ASKED: Final = 16
 _HEX: Final = frozenset(string.hexdigits.lower())
 
@@ -48,13 +52,17 @@ class Checkpoints:
     name = "checkpoints"
     every_s = 0.5
 
-    def __init__(self, index: Index, journal: Journal, clock: Clock, folder: Path, facility: str) -> None:
-        """`folder` is the data directory, where the key lies."""
+    def __init__(
+        self, index: Index, journal: Journal, clock: Clock, folder: Path, facility: str, policy: Mapping[str, Any]
+    ) -> None:
+        """`folder` is the data directory, where the key lies. `policy` are plain values: what retention may do."""
         self._index = index
         self._journal = journal
         self._clock = clock
         self._folder = folder
         self._facility = facility
+        self._policy = {"what": POLICY, **policy}
+        self._policy_noted = False
         self._key: DeviceKey | None = None
         self._noted = False
         self._changed: Row | None = None
@@ -68,6 +76,7 @@ class Checkpoints:
     def step(self, now: Stamp) -> None:
         """Sign a checkpoint when it is time, and what was asked for."""
         try:
+            self._note_policy()
             if self._ready(now) and now.mono_ns >= self._due_ns:
                 self._checkpoint(now)
         except JournalWaits as error:
@@ -120,6 +129,15 @@ class Checkpoints:
             self._note_key(self._key)
             self._noted = True
         return True
+
+    def _note_policy(self) -> None:
+        if self._policy_noted or self._journal.head is None:
+            return
+        with self._index.reading() as connection:
+            row = newest_policy(connection)
+        if row is None or row.told() != self._policy:
+            self._journal.append(Kind.POLICY, self._policy)
+        self._policy_noted = True
 
     def _note_key(self, key: DeviceKey) -> None:
         with self._index.reading() as connection:
@@ -190,6 +208,16 @@ class Checkpoints:
             "public_key": base64.b64encode(key.public).decode(), "fingerprint": key.fingerprint,
             "at_ns": now.wall_ns, "n": row.n, "hash": row.hash,
         })  # fmt: skip
+
+
+def newest_policy(connection: sqlite3.Connection) -> Row | None:
+    """The newest row of the journal that tells what retention may do."""
+    before: int | None = None
+    while row := newest(connection, Kind.POLICY, before):
+        if row.told().get("what") == POLICY:
+            return row
+        before = row.n
+    return None
 
 
 def stream_heads(connection: sqlite3.Connection) -> list[StreamHead]:

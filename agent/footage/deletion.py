@@ -159,7 +159,9 @@ class Deletion:
             "camera": first.camera, "stream": first.stream, "before": neighbour.chain, "after": last.chain or "",
             "reason": tomb.reason, "deleted_ns": tomb.now_ns, "first_seq": first.seq, "last_seq": last.seq,
             "from_ns": tomb.from_ns, "to_ns": tomb.to_ns, "bytes": tomb.bytes, "minimum_days": self._minimum_days,
-            "segments": [[each.seq, each.start_ns, each.end_ns, each.bytes, each.digest or ""] for each in tomb.run],
+            "segments": [
+                [each.seq, _named_start(each), each.end_ns, each.bytes, each.digest or ""] for each in tomb.run
+            ],
         }  # fmt: skip
         drops: list[Statement] = [
             ("DELETE FROM segment WHERE volume = ? AND path = ? AND state = 'deleting'", (each.volume, each.path))
@@ -242,6 +244,12 @@ def _state(stored: Stored, state: str) -> Statement:
         "UPDATE segment SET state = ? WHERE volume = ? AND path = ? AND state != 'open'",
         (state, stored.volume, stored.path),
     )
+
+
+def _named_start(stored: Stored) -> int:
+    """The start that its link was made of: the one in the name, which no later knowledge of the clock moves."""
+    name = parse_name(PurePosixPath(stored.path))
+    return name.start_ns if name is not None else stored.start_ns
 
 
 def _key(stored: Stored) -> str:

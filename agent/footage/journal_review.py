@@ -107,7 +107,8 @@ class Review:
             case Kind.HOLD | Kind.RELEASE:
                 self._hold(row, row.told())
             case Kind.POLICY:
-                self.overwriting_from.append((row.n, row.told().get("overwrite") is True))
+                if "overwrite" in row.told():
+                    self.overwriting_from.append((row.n, row.told()["overwrite"] is True))
             case Kind.FORK:
                 self.forks.append(row.n)
             case Kind.TOMBSTONE:

@@ -102,7 +102,9 @@ class Record:
         )
         index, recorder = self._recorder.index, self._recorder
         self._journal = Journal(index, lambda: list(recorder.mounted().values()), clock, effects)
-        self._checkpoints = Checkpoints(index, self._journal, clock, settings.paths.data, settings.facility.id)
+        self._checkpoints = Checkpoints(
+            index, self._journal, clock, settings.paths.data, settings.facility.id, _policy(settings)
+        )
         self._leases = Leases()
         self._holds = holds_of(settings, index, self._journal, clock)
         self._retention = retention_of(settings, recorder, self._journal, self._holds, self._leases, clock, _boot_id())
@@ -156,7 +158,8 @@ class Record:
     def _chores(self, settings: Settings) -> list[Chore]:
         """What the keeper does, in this order."""
         # First the journal: holds that a volume alone knows of hold before anything is deleted.
-        return [self._journal, self._rectification, self._sweep, self._holds, self._retention, self._checkpoints]
+        # What retention may do is noted before it does it.
+        return [self._journal, self._checkpoints, self._rectification, self._sweep, self._holds, self._retention]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {
@@ -195,6 +198,15 @@ class Record:
     def _former(self, name: str) -> str | None:
         with self._recorder.index.reading() as connection:
             return rows.camera_named(connection, name)
+
+
+def _policy(settings: Settings) -> dict[str, Any]:
+    footage = settings.footage
+    return {
+        "minimum_days": footage.minimum_days,
+        "target_days": footage.target_days,
+        "overwrite": footage.overwrite != "never",
+    }
 
 
 def _answer(reply: Reply, find: Callable[[], dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from agent.facts import Text
+from agent.footage.chain import available
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
 from agent.settings.wording import show
@@ -58,6 +59,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_unknown_names(values),
         *_ports(values),
         *_days(values),
+        *_hash(values),
         *_time_zone(values),
         *_runtime(values, folder),
         *_homes(values),
@@ -151,6 +153,11 @@ def _ports(values: _Section) -> Iterator[Found]:
                 place,
                 Text(f"端口应为 1 到 65535 的整数（{port[:9]}）", f"port must be from 1 to 65535 (got {port[:9]})"),
             )
+
+
+def _hash(values: _Section) -> Iterator[Found]:
+    if _section(values, "footage").get("hash") == "sm3" and not available("sm3"):
+        yield ("footage", "hash"), Text("本机的 OpenSSL 没有 sm3", "the OpenSSL of this machine has no sm3")
 
 
 def _days(values: _Section) -> Iterator[Found]:
