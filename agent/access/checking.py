@@ -1,6 +1,7 @@
 """`yunjian footage check`: the invariants of footage, judged on the real data, in words."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from agent.access.bar import Bar
@@ -14,11 +15,11 @@ MOST_SHOWN: Final = 50
 """Findings that are shown of one invariant; --json has them all."""
 
 
-def check(screen: Screen, wanted: Wanted, as_json: bool) -> int:
-    """Check and tell; 1 when anything breaks an invariant."""
+def check(screen: Screen, wanted: Wanted, as_json: bool, wait: Callable[[float], None] = time.sleep) -> int:
+    """Check and tell; 1 when anything breaks an invariant. `wait` is given seconds."""
     bar = Bar(screen, in_bytes=False)
     try:
-        report = survey(wanted, time.time_ns, time.sleep, bar)
+        report = survey(wanted, time.time_ns, wait, bar)
     finally:
         bar.clear()
     if as_json:

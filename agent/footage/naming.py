@@ -14,6 +14,11 @@ from typing import Final
 CAMERA_NAMESPACE: Final = uuid.UUID("6d0a3c1e-52b7-5f0e-9a41-3f2f6f0c8b17")
 """Fixed for ever: the storage name of a camera is a UUIDv5 in this namespace."""
 
+PRODUCT_BEGAN_S: Final = 1_577_836_800
+"""2020-01-01: nothing was recorded before."""
+
+SHORTEST_SEGMENT_S: Final = 10
+
 _NS: Final = 1_000_000_000
 
 
@@ -30,6 +35,12 @@ class SegmentName:
 def camera_uuid(facility_id: str, camera_id: str) -> str:
     """The storage name of a camera: the same for the same two ids on every machine, for ever."""
     return str(uuid.uuid5(CAMERA_NAMESPACE, f"{facility_id}/{camera_id}"))
+
+
+def seq_beyond(wall_ns: int) -> int:
+    """A number above every one that a reel can have been given until now: one for each `SHORTEST_SEGMENT_S` since this
+    product began. For when the index is lost and a volume with higher numbers may come back."""
+    return max(0, wall_ns // _NS - PRODUCT_BEGAN_S) // SHORTEST_SEGMENT_S
 
 
 def segment_path(camera: str, stream: str, start_ns: int, seq: int) -> PurePosixPath:

@@ -29,6 +29,7 @@ from agent.footage.comparison import Comparison
 from agent.footage.fault import Fault
 from agent.footage.files import newest_seq
 from agent.footage.index import Index, IndexBroken
+from agent.footage.naming import seq_beyond
 from agent.footage.recovery import Found, open_gaps
 from agent.footage.reel import CameraPlan, Store, is_full
 from agent.footage.rows import Last
@@ -289,6 +290,9 @@ class Recorder:
         for track in resting:
             if track.plan.key in known:
                 track.resume(known[track.plan.key])
+        if any(found.rebuilt for _, found in looked.recovered) and not self.volumes.all_there:
+            for track in resting:
+                track.skip_to(seq_beyond(now.wall_ns))
         for disk, found in looked.recovered:
             for track in self._tracks:
                 track.skip_to(newest_seq(disk.path, *track.plan.key))

@@ -38,6 +38,11 @@ STATES: Final = frozenset({"open", "closed", "recovered", "suspect", "lost", "de
 _WITHOUT_FILE: Final = frozenset({"lost", "deleting"})
 _WHOLE: Final = frozenset({"closed", "recovered"})
 
+_MAY_BE_PASSED: Final = frozenset({"recovered", "suspect", "lost"})
+MOST_PASSED: Final = 4
+"""A file that the disk refused is bound to those before it, but what follows may not be bound to it: its bytes were not
+known then. The chain goes over so many of them at most."""
+
 LENGTH_SLACK_NS: Final = NS
 """A row's end is the wall time of the packet after the last one; a file's length is counted from its frames."""
 
@@ -112,6 +117,7 @@ def judge_stream(
     """5, 6, 7, 8, 11, 12 for the segments of one reel, in the order of their numbers. `damaged` are the paths of files
     that are known to have lost a part since they were closed: what follows them links to what they were."""
     before: Row | None = None
+    heads: list[Row] = []
     left_open: Row | None = None
     for row in rows:
         yield from _judge_row(row, runs)
@@ -121,7 +127,8 @@ def judge_stream(
         if before is not None:
             yield from _judge_order(before, row, runs)
             if before.path not in damaged:
-                yield from _judge_links(before, row, link)
+                yield from _judge_links(heads, row, link)
+        heads = [*(heads if row.state in _MAY_BE_PASSED else []), row][-MOST_PASSED:]
         before = row
 
 
@@ -173,13 +180,17 @@ def _was_moved(row: Row, runs: Mapping[int, Run]) -> bool:
     return run is None or run.quality == RECTIFIED
 
 
-def _judge_links(before: Row, row: Row, link: Link) -> Iterator[Finding]:
-    if row.seq != before.seq + 1:
+def _judge_links(heads: Sequence[Row], row: Row, link: Link) -> Iterator[Finding]:
+    """`heads` ends with the segment before; before it stand those that the chain may go over to reach it."""
+    if row.seq != heads[-1].seq + 1:
         return
-    if before.digest and row.previous and row.previous != before.digest:
+    digests = {each.digest for each in heads}
+    if None not in digests and row.previous and row.previous not in digests:
         what = Text("所记前一文件的摘要与索引不符", "names another hash for the file before it than the index")
         yield Finding(11, row.path, what, _VERIFY)
-    if before.chain and row.chain and row.digest and row.chain != link(before.chain, row):
+    chains = {each.chain for each in heads}
+    known = None not in chains and row.chain is not None and row.digest is not None
+    if known and all(row.chain != link(each.chain or "", row) for each in heads):
         yield Finding(12, row.path, Text("证据链在此断开", "the evidence chain breaks here"), _VERIFY)
 
 

@@ -183,6 +183,11 @@ class Volumes:
         return any(disk.open for disk in self.disks)
 
     @property
+    def all_there(self) -> bool:
+        """Whether every volume could be looked through."""
+        return all(disk.recovered is not None for disk in self.disks)
+
+    @property
     def any_well(self) -> bool:
         """Whether there is a volume that may be recorded to and refused nothing."""
         return any(disk.open and disk.refused is None for disk in self.disks)

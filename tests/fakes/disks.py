@@ -47,10 +47,10 @@ class LoopDisk:
         run("umount", *(["--lazy"] if lazily else []), self.at)
         self.at = None
 
-    def remount(self, mode: str) -> None:
-        """`ro` or `rw`."""
+    def break_down(self) -> None:
+        """What the kernel does after an error of the disk: at once it can only be read, open files or not."""
         assert self.at is not None
-        run("mount", "-o", f"remount,{mode}", self.at)
+        run("mount", "-o", "remount,abort", self.at)
 
     def close(self) -> None:
         """Unmount it, whatever its state, and let go of the device."""

@@ -8,7 +8,7 @@ import pytest
 from agent.cli import main
 from tests.faults.record_kills import checked, kill_again_and_again, told, under_load
 
-SECONDS = 45.0
+SECONDS = 25.0
 
 
 @pytest.mark.timeout(180)

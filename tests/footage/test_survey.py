@@ -238,12 +238,12 @@ def test_notes_name_what_is_away_and_what_is_set_aside(place: Place) -> None:
 def test_the_command_tells_people_and_programs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.files()[1].unlink()
     out = io.StringIO()
-    assert check(Screen("en", out), place.wanted, as_json=False) == 1
+    assert check(Screen("en", out), place.wanted, as_json=False, wait=lambda _: None) == 1
     assert "4  every row has its file, of the same size" in out.getvalue()
     assert "the file is missing" in out.getvalue()
     assert "yunjian footage reindex" in out.getvalue()
     out = io.StringIO()
-    assert check(Screen("en", out), place.wanted, as_json=True) == 1
+    assert check(Screen("en", out), place.wanted, as_json=True, wait=lambda _: None) == 1
     answer = json.loads(out.getvalue())
     assert answer["ok"] is False
     assert [each["invariant"] for each in answer["findings"]] == [4]
