@@ -172,6 +172,8 @@ class _Part:
     def planned(self, to_ns: int, comment: Mapping[str, Any]) -> Planned:
         """The file, now that all is in it."""
         joined, from_ns = self.joined, self.spans[0].from_ns
+        if not self.apart(self.spans[-1].to_ns):
+            self.spans[-1] = Span(self.spans[-1].from_ns, self.end_ns)
         head = joined.head(self.until_ticks, from_ns // NS, {**comment, "from_ns": from_ns})
         until_ns = min(self.spans[-1].to_ns, to_ns)
         frames = joined.shown(self.until_ticks)

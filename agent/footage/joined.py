@@ -26,6 +26,8 @@ _SINCE_1904_S: Final = 2_082_844_800
 _MATRIX: Final = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _UNDETERMINED: Final = 0x55C4
 _LARGEST_32: Final = (1 << 32) - 1
+_MOST_HEAD_BYTES: Final = 1 << 28
+"""Twelve bytes a picture: a day at 100 frames a second has 100 MB."""
 _FTYP: Final = b"isom\x00\x00\x02\x00isomiso2iso4mp41"
 
 
@@ -111,16 +113,12 @@ class Joined:
         """
         if not self._picture.dts:
             raise ValueError("no pictures")
-        before = len(_box("ftyp", _FTYP)) + 16
-        moov = self._moov(0, False, until_ticks, began_at_s, comment)
-        far = before + len(moov) + 8 * sum(len(each.chunks) for each in self._tables.values()) + self.media_bytes
-        wide = far > _LARGEST_32
-        if wide:
-            moov = self._moov(0, True, until_ticks, began_at_s, comment)
-        base = before + len(moov)
+        ftyp = _box("ftyp", _FTYP)
+        wide = self.media_bytes > _LARGEST_32 - _MOST_HEAD_BYTES
+        base = len(ftyp) + len(self._moov(0, wide, until_ticks, began_at_s, comment)) + 16
         moov = self._moov(base, wide, until_ticks, began_at_s, comment)
         mdat = struct.pack(">I4sQ", 1, b"mdat", self.media_bytes + 16)
-        return _box("ftyp", _FTYP) + moov + mdat
+        return ftyp + moov + mdat
 
     def _moov(self, base: int, wide: bool, until_ticks: int, began_at_s: int, comment: Mapping[str, Any]) -> bytes:
         length = max(until_ticks - self._first_ticks, 1)

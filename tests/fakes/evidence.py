@@ -34,10 +34,15 @@ def record(source: Path, target: Path, start_ns: int, description: Mapping[str, 
     target.parent.mkdir(parents=True, exist_ok=True)
     with av.open(source, "r") as container:
         stream = container.streams.video[0]
-        segment = Segment(target, stream, dict(description or {"camera": "c"}), create_file)
-        for packet in container.demux(stream):
-            if packet.dts is not None and packet.pts is not None:
+        sound = container.streams.audio[0] if container.streams.audio else None
+        segment = Segment(target, stream, dict(description or {"camera": "c"}), create_file, sound=sound)
+        for packet in container.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            if packet.stream is stream:
                 segment.write(packet, Sane(packet.pts, packet.dts))
+            elif sound is not None and packet.stream is sound:
+                segment.write_sound(packet, sound.rate, int(packet.pts * packet.time_base * NS))
         segment.finish()
         os.close(segment.file.number)
         context = stream.codec_context
