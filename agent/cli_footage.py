@@ -50,6 +50,8 @@ def add(build: Build) -> None:
                  choices=("main", "sub"), action="append")  # fmt: skip
     build.option(export, "--joined", zh="包里另附合成的视频", en="joined video in the package as well",
                  action="store_true")  # fmt: skip
+    build.option(export, "--no-sound", zh="合成的视频不带声音", en="no sound in the joined video",
+                 action="store_true")  # fmt: skip
     build.option(export, "--resume", zh="继续中断的导出", en="go on with an interrupted export", action="store_true")
     _password_options(build, export)
     build.option(export, "--why", zh="用途，记入审计", en="what for; goes into the audit", metavar="TEXT", default="")
@@ -95,6 +97,9 @@ def add(build: Build) -> None:
     named = build.command("footage fingerprint", _fingerprint)
     config_option(build, named)
     json_option(build, named)
+    volumes = build.command("footage volumes", _volumes)
+    config_option(build, volumes)
+    json_option(build, volumes)
     build.group("footage volume")
     create = build.command("footage volume create", _volume_create)
     build.option(create, "path", zh="目录", en="folder", type=Path, metavar="PATH")
@@ -156,7 +161,9 @@ def _export(options: argparse.Namespace, screen: Screen) -> int:
                 )
             )
             return USAGE
-        wish = Wish(options.camera[0], options.start, options.end, options.output, options.why, streams[0])
+        wish = Wish(
+            options.camera[0], options.start, options.end, options.output, options.why, streams[0], not options.no_sound
+        )
         return export(screen, runtime_of(options), wish, options.json)
     from agent.access.packing import PackageWish, export_package
     from agent.access.password import NoPassword, password_of
@@ -168,7 +175,7 @@ def _export(options: argparse.Namespace, screen: Screen) -> int:
         return USAGE
     package = PackageWish(
         tuple(options.camera), streams, options.start, options.end, options.output, options.why, options.joined,
-        options.resume, password,
+        options.resume, password, not options.no_sound,
     )  # fmt: skip
     return export_package(screen, runtime_of(options), package, options.json)
 
@@ -248,6 +255,19 @@ def _fingerprint(options: argparse.Namespace, screen: Screen) -> int:
     except SettingsError as error:
         return wrong_settings(error, screen)
     return tell_fingerprint(screen, settings.paths.data, options.json)
+
+
+def _volumes(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.volumes_view import volumes
+    from agent.settings.load import load
+    from agent.settings.mistakes import SettingsError
+
+    try:
+        settings = load(options.config)
+    except SettingsError as error:
+        return wrong_settings(error, screen)
+    index, listed = settings.paths.data / "footage.db", settings.footage.volumes
+    return volumes(screen, settings.paths.runtime, index, listed, settings.facility.id, options.json)
 
 
 def _volume_create(options: argparse.Namespace, screen: Screen) -> int:

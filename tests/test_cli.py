@@ -323,10 +323,10 @@ def test_wrong_settings_are_told_before_anything_is_run(tmp_path: Path, capsys: 
 
 def test_a_volume_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = config(tmp_path, RIGHT)
-    ran = Ran(capsys, "volume", "create", str(tmp_path / "footage"), "--config", file)
+    ran = Ran(capsys, "footage", "volume", "create", str(tmp_path / "footage"), "--config", file)
     assert (ran.status, (tmp_path / "footage" / "VOLUME.json").is_file()) == (0, True)
     other = config(tmp_path, RIGHT.replace("F1", "F2"))
-    assert Ran(capsys, "volume", "create", str(tmp_path / "footage"), "--config", other).status == 1
+    assert Ran(capsys, "footage", "volume", "create", str(tmp_path / "footage"), "--config", other).status == 1
 
 
 def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:

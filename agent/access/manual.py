@@ -253,6 +253,15 @@ PAGES: Final = {
         Text("这台设备的指纹，抄下来放在机外", "the fingerprint of this device, to be noted down and kept elsewhere"),
         (("yunjian footage fingerprint", Text("40 个数字", "40 digits")),),
     ),
+    "footage volumes": Page(
+        Text(
+            "录像盘一览：在不在、空间、是否加密、存了多少天", "the volumes: there or not, room, encryption, days kept"
+        ),
+        (
+            ("yunjian footage volumes", Text("全部", "all of them")),
+            ("yunjian footage volumes --json", Text("给程序用", "for programs")),
+        ),
+    ),
     "footage volume": Page(
         Text("录像盘", "footage volumes"),
         (("yunjian footage volume create /srv/footage", Text("建立", "make one")),),
