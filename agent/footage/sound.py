@@ -78,6 +78,8 @@ class _Encoded:
         self._decoder = decoder
         self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         self._fifo = av.AudioFifo()
+        self._shift = 0
+        """Samples to be added to the camera's times: they went back by so many."""
         self._next: int | None = None
         """The time of the first sample that waits."""
         # A container of its own gives the encoder's stream a full description, which is what files are made after.
@@ -90,13 +92,18 @@ class _Encoded:
 
     def convert(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
         rate = self.format.rate
-        came = None if packet.pts is None else int(packet.pts * self._base * rate)
+        came = None if packet.pts is None else int(packet.pts * self._base * rate) + self._shift
         for decoded in self._decoder.decode(Packet(bytes(packet))):
             for frame in self._resampler.resample(decoded):
                 frame.pts = None
-                expected = None if self._next is None else self._next + self._fifo_samples()
-                if expected is None or (came is not None and not 0 <= came - expected <= HOLE_S * rate):
-                    self._restart(came or 0, expected)
+                expected = None if self._next is None else self._next + self._waiting()
+                if expected is None:
+                    self._next = came or 0
+                elif came is not None and came - expected > HOLE_S * rate:
+                    # What waits for a whole frame is dropped, at most an eighth of a second.
+                    self._fifo, self._next = av.AudioFifo(), came
+                elif came is not None and came - expected < -HOLE_S * rate:
+                    self._shift += expected - came  # the encoder takes no times that go back: they go on
                 self._fifo.write(frame)
         while (piece := self._fifo.read(SAMPLES)) is not None:
             assert self._next is not None
@@ -104,11 +111,5 @@ class _Encoded:
             self._next += SAMPLES
             yield from (each for each in self._encoder.encode(piece) if each.size)
 
-    def _fifo_samples(self) -> int:
+    def _waiting(self) -> int:
         return self._fifo.samples if self._fifo.samples_written else 0
-
-    def _restart(self, at: int, expected: int | None) -> None:
-        """Go on at another time: what waits for a whole frame is dropped, at most an eighth of a second."""
-        self._fifo = av.AudioFifo()
-        # The encoder takes no times that go back: then they go on, and arrival puts them right.
-        self._next = at if expected is None else max(at, expected)

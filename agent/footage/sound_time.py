@@ -8,10 +8,12 @@ Invariants
 1. Wall times rise within a connection, whatever the camera's times do, unless the clock was set back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
-from agent.footage.timeline import NS, Jump, Raw, RunTime, TimeBase, advance, begin_run, sane_head, sane_next
+from agent.footage.timeline import NS, Raw, RunTime, TimeBase, advance, begin_run, follow, sane_head
 
 SETTLE_NS: Final = 1 * NS
 """The first packets wait this long, so that the one with the least delay can set their wall time."""
@@ -34,9 +36,10 @@ def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[i
     """The next packet, which arrived at this wall time; the wall times that are decided now, of the oldest packets
     that had none, in their order."""
     if time.run is not None:
-        times = sane_next(time.run.last_dts, raw, time.frame_ticks, time.base)
-        if not isinstance(times, Jump):
-            run = advance(time.run, times.dts, arrival_ns)
+        if _stands_still(time.run, raw, time.frame_ticks, arrival_ns):
+            raw = Raw(None, None, raw.duration)
+        if (found := follow(time.run, raw, time.frame_ticks, arrival_ns)) is not None:
+            run = advance(found[1], found[0].dts, arrival_ns)
             if not run.far_off:
                 return replace(time, run=run), (run.last_ns,)
         end_ns = time.run.last_ns + time.base.ns(time.frame_ticks)
@@ -44,7 +47,7 @@ def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[i
     waiting = (*time.waiting, (raw, arrival_ns))
     if arrival_ns - waiting[0][1] < SETTLE_NS and len(waiting) < MAX_WAITING:
         return replace(time, waiting=waiting), ()
-    head = sane_head([each for each, _ in waiting], time.frame_ticks, time.base)
+    head = sane_head(_counted([each for each, _ in waiting], time.frame_ticks), time.frame_ticks, time.base)
     arrivals = [(each.dts, came) for each, (_, came) in zip(head, waiting, strict=True)]
     run = begin_run(time.base, arrivals, time.not_before_ns)
     decided = []
@@ -52,3 +55,19 @@ def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[i
         run = advance(run, dts, came)
         decided.append(run.last_ns)
     return SoundTime(time.base, time.frame_ticks, run), tuple(decided)
+
+
+def _counted(raws: Sequence[Raw], frame_ticks: int) -> list[Raw]:
+    """The same without times that stand still: such packets are counted."""
+    counted = list(raws[:1])
+    for before, raw in pairwise(raws):
+        still = raw.dts is not None and before.dts is not None and 0 <= raw.dts - before.dts < frame_ticks // 2
+        counted.append(Raw(None, None, raw.duration) if still else raw)
+    return counted
+
+
+def _stands_still(run: RunTime, raw: Raw, frame_ticks: int, arrival_ns: int) -> bool:
+    """Whether the camera's count of its sound stays behind, while time has gone on: then packets are counted."""
+    if raw.dts is None or raw.dts + run.shift - run.last_dts >= frame_ticks // 2:
+        return False
+    return arrival_ns - run.last_ns >= run.base.ns(frame_ticks)

@@ -120,10 +120,14 @@ def numbered(codec: str, picture: bytes, number: int) -> bytes:
     return b"".join(START_CODE + nal for nal in [*units[:first], sei, *units[first:]])
 
 
+def numbers_in(packet: bytes) -> list[int]:
+    """The numbers hidden in a recorded packet; several when what stood between two pictures was lost."""
+    return [int(found) for found in re.findall(_MARK + rb"(\d{8})", packet)]
+
+
 def number_in(packet: bytes) -> int | None:
     """The number hidden in a recorded picture, whatever stands around its NAL units."""
-    found = re.search(_MARK + rb"(\d{8})", packet)
-    return int(found[1]) if found else None
+    return next(iter(numbers_in(packet)), None)
 
 
 def _is_slice(codec: str, nal: bytes) -> bool:

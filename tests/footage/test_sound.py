@@ -143,14 +143,28 @@ def test_a_camera_that_hangs_when_asked_for_sound_gives_pictures(
     camera = Camera("one", Address(server.url()), SystemClock(), 5.0, sound=True)
     camera.start()
     found: list[Item] = []
+
+    def pictures() -> int:
+        found.extend(camera.take())
+        return sum(isinstance(each, Arrived) for each in found)
+
     try:
-        until(
-            lambda: found.extend(camera.take()) or sum(isinstance(each, Arrived) for each in found) == 25,
-            15,
-            "pictures",
-        )
+        until(lambda: pictures() == 25, 15, "pictures")
     finally:
         camera.ask_to_stop()
         server.stop()
         assert camera.join(10)
     assert sum("only when it is not asked for sound" in each.message for each in caplog.records) == 1
+
+
+def test_a_microphone_that_stays_away_for_a_while_costs_no_second_of_what_follows(shown: list[Picture]) -> None:
+    frames = g711(1)
+    early = sounding(frames, 320, 8000)
+    late = (Unit(each.at_s, 77_000 + 3 * 8000 + each.ticks - 77_000, each.data, sound=True) for each in
+            sounding(frames, 320, 8000, 3.0))  # fmt: skip
+    server = ScriptedCamera(lambda _: both(repeated(shown, 5), itertools.chain(early, late)), shown[0], sound=Sound())
+    _, items = taken(server)
+    times = [each.packet.pts for each in items if isinstance(each, Heard) and each.packet.pts is not None]
+    jumps = [after - before for before, after in itertools.pairwise(times)]
+    assert sum(step != 1024 for step in jumps) == 1
+    assert abs(max(jumps) / 8000 - 2.1) < 0.3
