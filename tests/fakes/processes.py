@@ -46,7 +46,8 @@ RECORD = {
         {"id": "C02", "name": "走廊 B", "state": "silent", "since_ns": NOON_NS, "packets": 1, "bytes": 1,
          "last_packet_ns": NOON_NS - 90_000_000_000, "kbit_s": 0.0, "codec": "h264", "path": ""},
     ],
-    "volumes": [{"path": "/srv/footage", "ok": True, "free_bytes": 512_000_000_000, "detail": ""}],
+    "volumes": [{"path": "/srv/footage", "ok": True, "free_bytes": 512_000_000_000, "detail": "",
+                 "encrypted": "no"}],
 }  # fmt: skip
 
 VISION = {
