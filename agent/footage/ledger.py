@@ -9,11 +9,12 @@ Invariants
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.footage.gaps import ENDED_UNTOLD, Edge, Stretch, explain, stretch_from
+from agent.footage.rectify import TRUSTED
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger, merge
 
 LONGEST_SEGMENT_NS: Final = 3600 * NS
@@ -84,7 +85,7 @@ def read(
     if all(gap.reason != GapReason.UNRECORDED for gap in found.gaps):
         return Decided(found, from_ns, to_ns)
     gaps, concluded = _explained(connection, reel, found, now_ns)
-    return Decided(replace(found, gaps=gaps), from_ns, to_ns, concluded)
+    return Decided(replace(found, gaps=_joined(gaps)), from_ns, to_ns, concluded)
 
 
 def first_ns(connection: sqlite3.Connection, reel: tuple[str, str]) -> int | None:
@@ -133,6 +134,14 @@ def doubtful_spans(connection: sqlite3.Connection, reel: tuple[str, str], from_n
     return merge(found)
 
 
+def is_doubtful(connection: sqlite3.Connection, boot: str) -> bool:
+    """Whether something of this boot was told by a clock that may yet be corrected."""
+    found = connection.execute(
+        "SELECT 1 FROM run WHERE boot = ? AND quality NOT IN ('ntp', 'rectified') LIMIT 1", (boot,)
+    ).fetchone()
+    return found is not None or any(each.boot == boot and each.quality not in TRUSTED for each in stretches(connection))
+
+
 def stretches(connection: sqlite3.Connection, now_ns: int | None = None) -> list[Stretch]:
     """What is known of when the recorder ran, by number; the one under way goes on until `now_ns`."""
     rows = connection.execute(
@@ -171,6 +180,18 @@ def _explained(
         gaps += why
         concluded += why
     return tuple(gaps), tuple(concluded)
+
+
+def _joined(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
+    """The same gaps, where one goes on for the same reason as one."""
+    joined: list[Gap] = []
+    for gap in gaps:
+        last = joined[-1] if joined else None
+        if last and (last.to_ns, last.reason, last.detail) == (gap.from_ns, gap.reason, gap.detail):
+            joined[-1] = replace(last, to_ns=gap.to_ns)
+        else:
+            joined.append(gap)
+    return tuple(joined)
 
 
 def _files(

@@ -91,8 +91,9 @@ class Rectification:
         told = list(_told(connection, boots))
         if self._settled.believed(now.mono_ns):
             told.append((self._boot, now.wall_ns - now.mono_ns))
-        offsets = right_offsets((RunClock(*row) for row in found), told)
-        return {boot: offset for boot, offset in offsets.items() if boot in boots}
+        # Of this boot, the clock itself knows best, and may yet be set again.
+        past = (RunClock(*row) for row in found if row[1] != self._boot)
+        return {boot: offset for boot, offset in right_offsets(past, told).items() if boot in boots}
 
     def _commit(self, done: dict[str, int], statements: list[Statement]) -> bool:
         log.info("footage of %s starts of this machine is brought to the right time", len(done))

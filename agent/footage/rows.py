@@ -219,6 +219,14 @@ def turn_gap(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock)
     ]
 
 
+def pull_gap(camera: str, stream: str, now_ns: int, clock: RowClock) -> Statement:
+    """The gap that lasts began by a clock that was set back since: it begins now."""
+    return (
+        f"UPDATE gap SET from_ns = ?, boot = ?, offset_ns = ?, quality = ? WHERE {_LASTS} AND from_ns > ?",
+        (now_ns, clock.boot, clock.offset_ns, clock.quality, camera, stream, now_ns),
+    )
+
+
 def put_rebuilding() -> Statement:
     """The index is new and knows nothing of the files that there are."""
     return ("INSERT OR REPLACE INTO note VALUES ('rebuilding', '')", ())

@@ -20,16 +20,15 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from agent.clock import Clock, stamp
-from agent.facts import ConditionKind, Stamp
+from agent.facts import ClockQuality, ConditionKind, Stamp
 from agent.footage import rows
 from agent.footage.coverage import day_of, midnight_ns
 from agent.footage.fault import Fault
-from agent.footage.gaps import ENDED_STEP, ENDED_STOPPED, ENDED_UNTOLD, Stretch
+from agent.footage.gaps import ENDED_STEP, ENDED_STOPPED, ENDED_UNTOLD, Stretch, between
 from agent.footage.index import Index
 from agent.footage.journal import Journal, JournalWaits
 from agent.footage.journal_chain import Kind
-from agent.footage.ledger import STRETCH, first_ns, read, stretches
-from agent.footage.rectify import AGED
+from agent.footage.ledger import STRETCH, first_ns, is_doubtful, read, stretches
 from agent.footage.rows import RowClock, Statement
 from agent.footage.timeline import NS, Gap, GapReason, Span, clock_stepped
 
@@ -66,10 +65,12 @@ Reel = tuple[str, str]
 
 @dataclass
 class _Place:
-    """How far one reel was gone through: all of it by `seen_ns`, and the new part by `new_ns`."""
+    """How far one reel was gone through: what was there at the start by `seen_ns`, up to `old_until_ns`, and what came
+    since by `new_ns`."""
 
     seen_ns: int | None = None
     new_ns: int | None = None
+    old_until_ns: int = 0
 
 
 class Sweep:
@@ -99,6 +100,8 @@ class Sweep:
         self._stretch: Stretch | None = None
         self._noted_ns = self._covered_ns = self._journaled_ns = 0
         self._known: list[Reel] = []
+        self._doubtful = True
+        """Whether rows of this boot may yet be moved."""
         self._places: dict[Reel, _Place] = {}
         self._lasting: list[Fault] = []
         self._coverage: dict[str, float] = {}
@@ -109,6 +112,7 @@ class Sweep:
         with self._index.reading() as connection:
             if now.mono_ns >= self._covered_ns or not self._known:
                 self._known = sorted({*_all_reels(connection), *self._reels})
+            self._doubtful = is_doubtful(connection, self._boot)
             statements = [each for reel in self._known for each in self._new(connection, reel, now)]
             statements += self._old(connection, now)
             self._lasting = list(self._look_at_lasting(connection, now))
@@ -182,7 +186,7 @@ class Sweep:
         place = self._places.setdefault(reel, _Place())
         until_ns = now.wall_ns - LAG_NS
         if place.new_ns is None or place.new_ns > until_ns:  # the start, or the clock was set back
-            place.new_ns = until_ns - LAG_NS
+            place.new_ns = place.old_until_ns = until_ns - LAG_NS
         statements, place.new_ns = self._explain(connection, reel, place.new_ns, until_ns, now)
         return statements
 
@@ -192,12 +196,12 @@ class Sweep:
             place = self._places.setdefault(reel, _Place())
             if place.seen_ns is None:
                 place.seen_ns = first_ns(connection, reel)
-            until_ns = now.wall_ns - LAG_NS
+            until_ns = place.old_until_ns
             if place.seen_ns is not None and place.seen_ns < until_ns:
                 end_ns = min(until_ns, max(place.seen_ns + DAY_NS, _next_ns(connection, reel, place.seen_ns + DAY_NS)))
                 statements, place.seen_ns = self._explain(connection, reel, place.seen_ns, end_ns, now)
-                if end_ns == until_ns and place.seen_ns == end_ns:
-                    place.seen_ns = 1 << 62
+                if end_ns == until_ns:
+                    place.seen_ns = until_ns
                 return statements
         return []
 
@@ -206,7 +210,7 @@ class Sweep:
     ) -> tuple[list[Statement], int]:
         decided = read(connection, reel, from_ns, to_ns, self._live_ends(*reel), now.wall_ns)
         # By a clock that may yet be corrected, nothing is concluded for ever.
-        concluded = list(decided.concluded) if now.quality.value in AGED else []
+        concluded = list(decided.concluded) if now.quality is ClockQuality.NTP and not self._doubtful else []
         end_ns = decided.to_ns
         while concluded and concluded[-1].to_ns == end_ns:  # it may go on: it is written when it is over
             end_ns = concluded.pop().from_ns
@@ -270,9 +274,16 @@ def _after_start(
         row = connection.execute(
             "SELECT from_ns, reason FROM gap WHERE camera = ? AND stream = ? AND to_ns IS NULL", reel
         ).fetchone()
-        if row is not None and before is not None and before.ended == ENDED_UNTOLD and row[0] < before.to_ns:
+        if row is not None and row[0] > now.wall_ns:  # the clock was set back meanwhile
+            statements.append(rows.pull_gap(*reel, now.wall_ns, clock))
+        elif row is not None and before is not None:
             told = RowClock(before.boot, before.from_ns - before.from_mono_ns, before.quality)
-            statements += rows.turn_gap(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+            if before.ended == ENDED_UNTOLD and row[0] < before.to_ns:
+                statements += rows.turn_gap(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+            away = between(before, Stretch(0, boot, now.wall_ns, now.wall_ns, now.mono_ns, now.mono_ns, "", ()))
+            if away and away[-1].reason == GapReason.CLOCK_STEP:
+                statements += rows.turn_gap(*reel, away[-1].from_ns, GapReason.CLOCK_STEP, told)
+                statements += rows.turn_gap(*reel, now.wall_ns, GapReason.STARTING, clock)
         if reel not in recorded:
             statements += rows.turn_gap(*reel, now.wall_ns, GapReason.CONFIGURATION, clock)
             statements.append(rows.put_gap(*reel, Gap(now.wall_ns, None, GapReason.CONFIGURATION), clock))

@@ -159,7 +159,7 @@ class Record:
         """What the keeper does, in this order."""
         # First the journal: holds that a volume alone knows of hold before anything is deleted.
         # What retention may do is noted before it does it.
-        return [self._journal, self._checkpoints, self._rectification, self._sweep, self._holds, self._retention]
+        return [self._journal, self._checkpoints, self._sweep, self._rectification, self._holds, self._retention]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {

@@ -28,6 +28,10 @@ class MovedClock:
         """Somebody sets the wall clock."""
         self._wall_ns += round(seconds * 1e9)
 
+    def boot(self, wall_ns: int, mono_ns: int) -> None:
+        """The machine was off, and is on again."""
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+
     def wall_ns(self) -> int:
         return self._wall_ns
 

@@ -1,0 +1,298 @@
+"""The life of one camera and its machine: every instant since the first recording is explained, whatever its clock."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from agent.facts import ClockQuality
+from agent.footage.ledger import doubtful_spans, read
+from agent.footage.naming import parse_name
+from agent.footage.rectify import RECTIFIED
+from agent.footage.timeline import NS, Gap, Span
+from tests.fakes.camera import make_clip
+from tests.fakes.reel_life import CAMERA, FRAME_S, REEL, ReelLife
+from tests.fakes.waiting import until
+
+DAY_S = 86400
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "a.mp4"
+    make_clip(path)
+    return path
+
+
+@pytest.fixture
+def life(tmp_path: Path, clip: Path) -> Iterator[ReelLife]:
+    found = ReelLife(tmp_path, clip)
+    found.start()
+    yield found
+    if found.is_on:
+        found.stop()
+
+
+def settle(life: ReelLife) -> None:
+    """Long enough that what is wrong is rectified and everything is gone through."""
+    life.play(80)
+
+
+def gaps_of(life: ReelLife, shortest_s: float = 0.5) -> list[Any]:
+    """Reason and length of each gap that is no rounding."""
+    gaps = [(gap.reason, ((gap.to_ns or 0) - gap.from_ns) / NS) for gap in life.decided().ledger.gaps]
+    return [(reason, round(length, 1)) for reason, length in gaps if length >= shortest_s]
+
+
+def assert_decided(life: ReelLife) -> None:
+    decided = life.decided()
+    both: list[Span | Gap] = [*decided.ledger.spans, *decided.ledger.gaps]
+    pieces = sorted((each.from_ns, each.to_ns or 0) for each in both)
+    assert pieces[0][0] == decided.from_ns
+    assert pieces[-1][1] == decided.to_ns
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
+    assert {gap.reason for gap in decided.ledger.gaps}.isdisjoint({"unrecorded", "index_lost"})
+
+
+def assert_true(life: ReelLife) -> None:
+    """Each file lies where the right clock has what it shows, in the order of recording, none over another."""
+    until(lambda: len(life.track.live) <= 1, 5, "all but the file being written are closed")
+    heard = [sent.true_ns for sent in life.sent if sent.heard]
+    found = [(row, row.end_ns) for row in life.rows() if row.end_ns is not None]
+    for (_, end_ns), (after, _) in pairwise(found):
+        assert end_ns <= after.start_ns
+    for row, end_ns in found:
+        assert min(abs(row.start_ns - at) for at in heard) <= FRAME_S * NS
+        inside = sum(row.start_ns - FRAME_S * NS / 2 <= at < end_ns - FRAME_S * NS / 2 for at in heard)
+        assert abs(inside - row.frames) <= 2
+
+
+def test_an_orderly_restart(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.wait(60)
+    life.start()
+    settle(life)
+    assert gaps_of(life) == [("restart", pytest.approx(60, abs=0.3))]
+    assert_decided(life)
+    assert_true(life)
+
+
+def test_a_kill_while_the_camera_was_silent(life: ReelLife) -> None:
+    life.play(20)
+    life.wait(70)
+    life.kill()
+    life.wait(100)
+    life.start()
+    settle(life)
+    reasons = [reason for reason, _ in gaps_of(life)]
+    assert reasons == ["camera_silent", "power_loss"]
+    silent, lost = (length for _, length in gaps_of(life))
+    assert silent + lost == pytest.approx(170, abs=0.5)
+    assert 30 <= silent <= 70, "until the recorder was last known to run"
+    assert_decided(life)
+
+
+def test_the_camera_was_not_in_the_settings_for_a_while(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.wait(10)
+    life.recorded = False
+    life.start()
+    life.wait(100)
+    assert gaps_of(life)[-1][0] == "configuration"
+    life.stop()
+    life.wait(5)
+    life.recorded = True
+    life.start()
+    settle(life)
+    assert [reason for reason, _ in gaps_of(life)] == ["restart", "configuration"]
+    assert_decided(life)
+    assert_true(life)
+
+
+@pytest.mark.parametrize("step_s", [3600.0, 5.0, 365.0 * DAY_S])
+def test_the_clock_is_set_forward_and_back_while_recording(life: ReelLife, step_s: float) -> None:
+    life.play(20)
+    life.clock.step_wall(step_s)
+    life.play(20)
+    assert gaps_of(life) == [("clock_step", pytest.approx(step_s, abs=0.3))]
+    life.clock.step_wall(-step_s)
+    life.play(20)
+    assert_decided(life)
+    life.stop()
+    life.start()
+    assert sum(row.frames for row in life.rows()) == 600, "not a frame is lost to a clock that is set"
+    names = {row.path for row in life.rows()}
+    assert len(names) == len(life.rows())
+
+
+def test_the_clock_is_set_back_to_the_very_second_of_an_older_file(life: ReelLife) -> None:
+    life.play(20)
+    first = life.rows()[0]
+    before = (life.volume / first.path).read_bytes()
+    life.clock.step_wall((first.start_ns - life.clock.wall_ns()) / NS - FRAME_S)
+    life.play(40)
+    life.stop()
+    assert (life.volume / first.path).read_bytes() == before
+    same = [row for row in life.rows() if abs(row.start_ns - first.start_ns) < 2 * NS]
+    assert len(same) >= 2
+    files = sorted((life.volume / CAMERA).rglob("*.mp4"))
+    assert len(files) == len(life.rows())
+    life.start()
+
+
+def test_the_clock_was_set_back_while_the_recorder_was_off(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.clock.move(60)
+    life.clock.step_wall(-5 * DAY_S)
+    life.start()
+    life.wait(60)
+    life.play(20)
+    life.wait(30)
+    assert_decided(life)
+    life.stop()
+    life.clock.step_wall(5 * DAY_S)
+    life.clock.move(60)
+    life.start()
+    settle(life)
+    assert_decided(life)
+    assert "clock_step" in [reason for reason, _ in gaps_of(life)]
+
+
+def test_the_clock_was_set_forward_while_the_camera_was_silent(life: ReelLife) -> None:
+    life.play(20)
+    life.wait(30)
+    life.clock.step_wall(3600)
+    life.wait(30)
+    life.play(20)
+    silent_before, step, silent_after = gaps_of(life)
+    assert silent_before == ("camera_silent", pytest.approx(30, abs=0.5))
+    assert step == ("clock_step", pytest.approx(3600, abs=0.5))
+    assert silent_after == ("camera_silent", pytest.approx(30, abs=0.5))
+    assert_decided(life)
+
+
+def test_a_start_in_1970_is_brought_to_the_right_time(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
+    life.start()
+    life.play(30)
+    life.wait(10)  # a gap, in 1970
+    life.play(30)
+    assert life.rows()[-1].start_ns < DAY_S * NS
+    names = [row.path for row in life.rows()]
+    life.set_right()
+    settle(life)
+    assert_true(life)
+    assert_decided(life)
+    assert gaps_of(life) == [("restart", pytest.approx(600, abs=2)), ("camera_silent", pytest.approx(10, abs=0.5))]
+    assert [row.path for row in life.rows()][: len(names)] == names, "files keep their names"
+    with life.index.reading() as connection:
+        qualities = [row[0] for row in connection.execute("SELECT quality FROM run ORDER BY id")]
+        told = [row[0] for row in connection.execute("SELECT detail FROM journal WHERE kind = 'rectify'")]
+    assert qualities[0] == "ntp"
+    assert set(qualities[1:-1]) == {RECTIFIED}
+    assert len(told) == 1
+    name = parse_name(PurePosixPath(names[-1]))
+    assert name is not None
+    assert name.start_ns < DAY_S * NS
+
+
+def test_the_clock_is_corrected_while_the_camera_is_silent(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
+    life.start()
+    life.play(20)
+    life.wait(20)
+    life.set_right()
+    life.wait(100)
+    life.play(20)
+    settle(life)
+    assert_true(life)
+    assert_decided(life)
+    reasons = [reason for reason, _ in gaps_of(life)]
+    assert set(reasons) == {"restart", "camera_silent"}
+    assert sum(length for reason, length in gaps_of(life) if reason == "camera_silent") == pytest.approx(120, abs=1)
+
+
+def test_a_restart_of_the_recorder_before_the_clock_is_right(life: ReelLife) -> None:
+    life.stop()
+    life.reboot(1_700_000_000 * NS, ClockQuality.LAST_GOOD, off_s=3600)
+    life.start()
+    life.play(20)
+    life.kill()
+    life.wait(5)
+    life.start()
+    life.play(20)
+    life.set_right()
+    settle(life)
+    assert_true(life)
+    assert_decided(life)
+
+
+def test_a_boot_that_never_learnt_the_time_stays_marked(life: ReelLife) -> None:
+    life.play(20)
+    life.stop()
+    life.reboot(1_700_000_000 * NS, ClockQuality.UNKNOWN, off_s=60)
+    life.start()
+    life.play(30)
+    life.stop()
+    life.reboot(life.true_ns() + 60 * NS, ClockQuality.NTP, off_s=60)
+    life.start()
+    settle(life)
+    assert_decided(life)
+    with life.index.reading() as connection:
+        (span,) = doubtful_spans(connection, REEL, 0, life.clock.wall_ns())
+    assert (span.to_ns - span.from_ns) / NS == pytest.approx(30, abs=0.5)
+    assert span.from_ns < 1_700_000_100 * NS
+
+
+def test_an_index_that_is_lost_gets_its_reasons_back_from_the_journal(life: ReelLife) -> None:
+    life.play(20)
+    life.wait(20)
+    life.play(20)
+    life.clock.move(3600)
+    life.track.camera.take()
+    life.play(20)
+    before = [gap for gap in life.decided().ledger.gaps if gap.reason == "camera_silent"]
+    assert before
+    life.stop()
+    for path in life.folder.glob("footage.db*"):
+        path.unlink()
+    life.start()
+    settle(life)
+    until(lambda: before[0] in _known(life), 5, "the reason is known again")
+
+
+def _known(life: ReelLife) -> list[Gap]:
+    life.chores()
+    return list(life.decided().ledger.gaps)
+
+
+def test_a_day_is_asked_for_in_pages_that_agree_with_the_whole(life: ReelLife) -> None:
+    for _ in range(12):
+        life.play(3)
+        life.wait(6)
+    whole = life.decided()
+    now_ns = life.clock.wall_ns()
+    at_ns = 0
+    spans: list[Span] = []
+    gaps: list[Gap] = []
+    with life.index.reading() as connection:
+        for _ in range(100):
+            page = read(connection, REEL, at_ns, now_ns, dict(life.track.live), now_ns, most_rows=3)
+            spans += page.ledger.spans
+            gaps += page.ledger.gaps
+            at_ns = page.to_ns
+            if at_ns == now_ns:
+                break
+    assert sum(each.to_ns - each.from_ns for each in spans) == sum(e.to_ns - e.from_ns for e in whole.ledger.spans)
+    for reason in {gap.reason for gap in whole.ledger.gaps}:
+        total = sum((gap.to_ns or 0) - gap.from_ns for gap in gaps if gap.reason == reason)
+        assert total == sum((gap.to_ns or 0) - gap.from_ns for gap in whole.ledger.gaps if gap.reason == reason)
