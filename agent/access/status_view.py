@@ -153,6 +153,8 @@ def subject_words(subject: str) -> Text:
         "room": Text("房间", "room"),
         "camera": Text("摄像机", "camera"),
         "zone": Text("防区", "zone"),
+        "key": Text("签名密钥", "signing key"),
+        "journal": Text("录像日志", "footage journal"),
     }
     what = kinds.get(kind) if key else None
     return Text(f"{what.zh} {key}", f"{what.en} {key}") if what else Text(subject, subject)
@@ -312,6 +314,8 @@ def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
         free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
         plain = screen.t("  未加密", "  not encrypted") if volume.get("encrypted") == "no" else ""
         screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}{plain}", FAINT)
+    if isinstance(named := record.get("fingerprint"), str):
+        screen.line(f"  {screen.t('设备指纹', 'device fingerprint')} {named[:11]}…", FAINT)
 
 
 def _percent(share: float) -> str:

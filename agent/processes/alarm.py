@@ -21,6 +21,7 @@ from agent.delivery.rows import InputKey
 from agent.delivery.store import AlarmStore, Opened
 from agent.desk import Desk
 from agent.facts import InputChanged, InputState, Stamp
+from agent.fingerprint import fingerprint, from_pem
 from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
 from agent.processes.alarm_verbs import alarm_verbs
@@ -207,7 +208,16 @@ def _route(settings: Settings, platform: Platform, desk: Desk, clock: Clock) -> 
         tls=None if tls is None else TlsFiles(tls.ca_file, tls.certificate_file, tls.key_file),
         keepalive_s=platform.keepalive_s,
     )
-    return Route(to, desk.post, desk.birth, clock)
+    return Route(to, desk.post, lambda: {**desk.birth(), "device_key": device_fingerprint(settings)}, clock)
+
+
+def device_fingerprint(settings: Settings) -> str | None:
+    """The fingerprint of the key that signs this machine's footage (agent/fingerprint.py): who keeps it outside can
+    tell later whether footage is authentic. None until the record process has made one."""
+    try:
+        return fingerprint(from_pem((settings.paths.data / "device.pub").read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return None
 
 
 def _broker(url: str) -> BrokerAddress:
