@@ -42,6 +42,7 @@ class Wish:
     output: Path
     why: str = ""
     stream: str = "main"
+    sound: bool = True
 
 
 def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
@@ -85,6 +86,7 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
             bar,
             known_gaps=_known(gaps),
             comment={"camera": wish.camera_id, "stream": wish.stream},
+            sound=wish.sound,
         )
     except (NoFootage, ExportFailed) as error:
         bar.clear()

@@ -30,12 +30,15 @@ from agent.footage.export import ExportFailed, NoFootage
 from agent.footage.files import room_on
 from agent.footage.manifest import PAGE, Circumstances, Film, Source
 from agent.footage.package import Built, Wanted, build, needed_bytes
-from agent.footage.package_target import note, open_target, refuse_target, staged
+from agent.footage.package_target import note, open_target, refuse_target, remove_staged, staged
 from agent.footage.timeline import Gap, GapReason
 from agent.wire import Refused, WireError
 
 LONGEST_PACKAGE_S: Final = 31 * 86400
 """A month: more is for another disk, not for a package."""
+
+LARGE_BYTES: Final = 20_000_000_000
+"""From here on the size is told before: it does not fit onto what people carry about, and takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class PackageWish:
     joined: bool = False
     resume: bool = False
     password: bytes | None = None
+    sound: bool = True
+    """Of the joined files; recorded segments are as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def export_package(screen: Screen, runtime: Path, wish: PackageWish, as_json: bo
     if (wrong := _room(films, asked, wish.output)) is not None:
         screen.problem(wrong)
         return WRONG
+    _tell_before(screen, wish, asked, films, where)
     try:
         refuse_target(wish.output, wish.resume)
         row = _audit(runtime, wish, asked, films, where)
@@ -97,7 +103,7 @@ def export_package(screen: Screen, runtime: Path, wish: PackageWish, as_json: bo
     try:
         note(wish.output).write_text(json.dumps(asdict(asked)), encoding="utf-8")
         around = _around(alarm, where, wish, asked, row)
-        wanted = Wanted(tuple(films), around, asked.joined, page(), README.encode(), _words())
+        wanted = Wanted(tuple(films), around, asked.joined, page(), README.encode(), _words(), wish.sound)
         bar = Bar(screen)
         with held(runtime, films, wish.output):
             evidence = Evidence(runtime, _subject(asked), wish.why)
@@ -106,7 +112,12 @@ def export_package(screen: Screen, runtime: Path, wish: PackageWish, as_json: bo
             finally:
                 bar.clear()
         _note_end(screen, runtime, wish, asked, built)
-    except (NoFootage, ExportFailed) as error:
+    except NoFootage as error:
+        screen.problem(error.text)
+        target.leave()
+        remove_staged(wish.output)
+        return WRONG
+    except ExportFailed as error:
         screen.problem(error.text)
         _what_is_left(screen, wish.output)
         return WRONG
@@ -224,6 +235,16 @@ def _room(films: list[Film], asked: _Asked, output: Path) -> Text | None:
         return None
     parts = f"{need / 1e9:.1f} GB", f"{free / 1e9:.1f} GB"
     return Text(f"空间不足：需要 {parts[0]}，只有 {parts[1]}", f"not enough room: {parts[0]} needed, {parts[1]} free")
+
+
+def _tell_before(screen: Screen, wish: PackageWish, asked: _Asked, films: list[Film], where: tzinfo) -> None:
+    """What somebody may want to stop it for."""
+    if wish.resume and staged(wish.output).exists():
+        times = f"{shown(asked.from_ns, where)} – {shown(asked.to_ns, where)}"
+        screen.problem(Text(f"继续中断的导出：{times}", f"going on with the interrupted export: {times}"))
+    need = needed_bytes(films, asked.joined)
+    if need > LARGE_BYTES:
+        screen.problem(Text(f"约 {need / 1e9:.0f} GB，需要较长时间", f"about {need / 1e9:.0f} GB, this takes a while"))
 
 
 def _audit(runtime: Path, wish: PackageWish, asked: _Asked, films: list[Film], where: tzinfo) -> dict[str, Any]:

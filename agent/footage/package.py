@@ -43,6 +43,8 @@ class Wanted:
     page: bytes
     readme: bytes
     reasons: Mapping[str, Mapping[str, str]]
+    sound: bool = True
+    """In joined files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,10 @@ class _Building:
         again = True
         while again:
             again = False
-            for each in plan_joined(segments, from_ns, to_ns, self._bad, split_at_gaps=True, comment=comment):
+            planned = plan_joined(
+                segments, from_ns, to_ns, self._bad, split_at_gaps=True, comment=comment, sound=self._wanted.sound
+            )
+            for each in planned:
                 try:
                     self._join(film, each, next(numbers))
                 except Unreadable as gone:  # its original is in the package; what is left of this part is joined

@@ -8,6 +8,7 @@ Invariants
 
 import fcntl
 import os
+import shutil
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -64,6 +65,16 @@ def staged(target: Path) -> Path:
 def note(target: Path) -> Path:
     """Where an export that goes on notes what was asked of it."""
     return target.with_name(f".{target.name}.part.json")
+
+
+def remove_staged(target: Path) -> None:
+    """Delete what an export left that was interrupted, or found nothing. Raises OSError."""
+    stage = staged(target)
+    if stage.is_dir():
+        shutil.rmtree(stage)
+    else:
+        stage.unlink(missing_ok=True)
+    note(target).unlink(missing_ok=True)
 
 
 def refuse_target(target: Path, resume: bool) -> None:
