@@ -27,7 +27,7 @@ from agent.footage.arrivals import Opened
 from agent.footage.camera import Camera
 from agent.footage.chain import FIRST, SHA256, link
 from agent.footage.files import make_directories
-from agent.footage.index import Index
+from agent.footage.index import Index, Pending
 from agent.footage.naming import segment_path
 from agent.footage.recovery import cut_file, hash_file, walk_file
 from agent.footage.rows import End, Last, SegmentRow
@@ -111,8 +111,9 @@ class Reel:
         """The volume that the open file is on, or the last one was."""
         self.retry_mono_ns = 0
         """After the file format refused a packet, the next attempt."""
-        self.live: dict[str, int] = {}
-        """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
+        self._live: dict[str, int] = {}
+        self._ended: dict[str, Pending] = {}
+        """Of those in `_live`, the commit after which their row says it."""
         self._plan = plan
         self._camera = camera
         self._store = store
@@ -128,6 +129,15 @@ class Reel:
         """The same of `end_ns`; None where it was told in another boot."""
         self._previous: str | None = None
         self._chain = FIRST
+
+    @property
+    def live(self) -> dict[str, int]:
+        """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
+        for path, pending in list(self._ended.items()):
+            if pending.done.is_set() or pending.refused:
+                self._live.pop(path, None)
+                self._ended.pop(path, None)
+        return dict(self._live)
 
     @property
     def seq(self) -> int:
@@ -184,7 +194,7 @@ class Reel:
         self.segment, self.row, self.disk = segment, row, disk
         is_first = run_offset_ns is not None
         self.limit_ns = first_length_ns(self._plan.uuid, store.segment_ns) if is_first else store.segment_ns
-        self.live[row.path] = start_ns
+        self._live[row.path] = start_ns
         return True
 
     def write(self, packet: "Packet[Any]", times: Sane, at_ns: int) -> bool:
@@ -198,7 +208,7 @@ class Reel:
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self.abandon(self._refused(error, disk), _text(error))
             return False
-        self.live[row.path] = at_ns
+        self._live[row.path] = at_ns
         if disk.refused is not None and is_full(disk.refused) and segment.file.size_bytes > _WRITTEN_BYTES:
             disk.accepts()
         return True
@@ -235,7 +245,7 @@ class Reel:
             self.abandon(self._refused(error, disk), _text(error))
             return False
         self.segment = self.row = None
-        self.live[row.path] = self.end_ns = end_ns
+        self._live[row.path] = self.end_ns = end_ns
         self._end_offset_ns = self._offset_ns
         size, frames = segment.file.size_bytes, segment.frames
         chain = self._link(row, size, digest)
@@ -246,8 +256,7 @@ class Reel:
             else:
                 store.damaged = row.path
             end = End("closed" if whole else "suspect", end_ns, frames, size, digest, chain)
-            store.index.submit(rows.end_segment(row.volume, row.path, end))
-            self.live.pop(row.path, None)
+            self._ended[row.path] = store.index.submit(rows.end_segment(row.volume, row.path, end))
 
         disk.sync.finish(segment.file, closed)
         return True
@@ -264,7 +273,7 @@ class Reel:
         try:
             walked = walk_file(segment.path)
             frames, size = walked.frames, walked.keep_bytes
-            end_ns = min(row.start_ns + walked.length_ns(), self.live[row.path])
+            end_ns = min(row.start_ns + walked.length_ns(), self._live[row.path])
             cut_file(segment.path, size, sync=False)
             if size:
                 digest = hash_file(segment.path, store.algorithm)
@@ -279,12 +288,11 @@ class Reel:
             if size:
                 state = "suspect" if suspect or not _cut_whole(segment.path, size) else "recovered"
                 end = End(state, end_ns, frames, size, digest, chain)
-                store.index.submit(rows.end_segment(row.volume, row.path, end))
+                self._ended[row.path] = store.index.submit(rows.end_segment(row.volume, row.path, end))
             else:
-                store.index.submit(rows.drop_segment(row.volume, row.path))
+                self._ended[row.path] = store.index.submit(rows.drop_segment(row.volume, row.path))
                 with suppress(OSError):  # the next start removes what is empty
                     segment.path.unlink(missing_ok=True)
-            self.live.pop(row.path, None)
 
         disk.sync.finish(segment.file, closed)
         self.end_ns, self._end_offset_ns = end_ns, self._offset_ns
