@@ -98,6 +98,11 @@ MIGRATIONS: Final = (
         json_extract(detail, '$.camera'), json_extract(detail, '$.stream'), json_extract(detail, '$.last_seq'))
         WHERE kind = 'tombstone';
     """,
+    # A day of a camera is read from one index, without a look at rows that lie all over the file.
+    """
+    DROP INDEX segment_reel_start;
+    CREATE INDEX segment_reel_start ON segment (camera, stream, start_ns, end_ns, state);
+    """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""
 

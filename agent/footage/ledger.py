@@ -197,8 +197,10 @@ def _joined(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
 def _files(
     connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int, to_ns: int, limit: int
 ) -> list[tuple[int, int | None, str, str]]:
+    # Only a path that is needed is read: all else is in the index.
     return connection.execute(
-        "SELECT start_ns, end_ns, path, state FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ?"
+        "SELECT start_ns, end_ns, CASE WHEN end_ns IS NULL OR state = 'lost' THEN path ELSE '' END, state"
+        " FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ?"
         " AND start_ns < ? AND (end_ns IS NULL OR end_ns > ?) ORDER BY start_ns LIMIT ?",
         (*reel, from_ns - LONGEST_SEGMENT_NS, to_ns, from_ns, limit),
     ).fetchall()

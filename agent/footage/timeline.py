@@ -289,13 +289,16 @@ class Ledger:
 def merge(spans: Iterable[Span]) -> list[Span]:
     """The same instants in the fewest spans, in order."""
     merged: list[Span] = []
-    for span in sorted(spans, key=lambda each: (each.from_ns, each.to_ns)):
-        if span.to_ns <= span.from_ns:
+    begin = end = 0
+    for from_ns, to_ns in sorted((each.from_ns, each.to_ns) for each in spans if each.to_ns > each.from_ns):
+        if begin < end and from_ns <= end:
+            end = max(end, to_ns)
             continue
-        if merged and span.from_ns <= merged[-1].to_ns:
-            merged[-1] = Span(merged[-1].from_ns, max(merged[-1].to_ns, span.to_ns))
-        else:
-            merged.append(span)
+        if begin < end:
+            merged.append(Span(begin, end))
+        begin, end = from_ns, to_ns
+    if begin < end:
+        merged.append(Span(begin, end))
     return merged
 
 
