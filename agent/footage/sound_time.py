@@ -29,7 +29,6 @@ class SoundTime:
     frame_ticks: int
     run: RunTime | None = None
     waiting: tuple[tuple[Raw, int], ...] = ()
-    not_before_ns: int | None = None
 
 
 def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[int, ...]]:
@@ -42,14 +41,17 @@ def hear(time: SoundTime, raw: Raw, arrival_ns: int) -> tuple[SoundTime, tuple[i
             run = advance(found[1], found[0].dts, arrival_ns)
             if not run.far_off:
                 return replace(time, run=run), (run.last_ns,)
+        # Anchored anew at once: what waited would belong into a file that may be closed by then.
         end_ns = time.run.last_ns + time.base.ns(time.frame_ticks)
-        time = SoundTime(time.base, time.frame_ticks, not_before_ns=end_ns)
+        dts = time.run.last_dts if raw.dts is None else raw.dts
+        run = begin_run(time.base, [(dts, arrival_ns)], end_ns)
+        return replace(time, run=run), (run.last_ns,)
     waiting = (*time.waiting, (raw, arrival_ns))
     if arrival_ns - waiting[0][1] < SETTLE_NS and len(waiting) < MAX_WAITING:
         return replace(time, waiting=waiting), ()
     head = sane_head(_counted([each for each, _ in waiting], time.frame_ticks), time.frame_ticks, time.base)
     arrivals = [(each.dts, came) for each, (_, came) in zip(head, waiting, strict=True)]
-    run = begin_run(time.base, arrivals, time.not_before_ns)
+    run = begin_run(time.base, arrivals)
     decided = []
     for dts, came in arrivals:
         run = advance(run, dts, came)
