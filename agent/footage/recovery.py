@@ -118,7 +118,11 @@ def recover(volume: Volume, index: Index, rebuilt: bool, progress: Callable[[], 
     with index.reading() as connection:
         were_open = rows.open_segments(connection, volume.uuid)
         rebuilt = rebuilt or rows.is_rebuilding(connection, volume.uuid)
-    newest = (next(segment_directories(volume.path, reel), None) for reel in reels_on(volume.path))
+    reels = list(reels_on(volume.path))
+    if rebuilt and not reels:
+        rebuilt = False
+        index.submit(rows.put_rebuilt(volume.uuid))  # nothing was ever recorded here
+    newest = (next(segment_directories(volume.path, reel), None) for reel in reels)
     directories = {row.path.rpartition("/")[0] for row in were_open} | {each for each in newest if each is not None}
     found = Found(rebuilt, were_open={(row.camera, row.stream) for row in were_open})
     for directory in sorted(directories, reverse=True):
@@ -386,7 +390,7 @@ def open_gaps(
                 gap, told = (
                     (Gap(now_ns, None, reason), clock) if is_set_back else (Gap(last.end_ns, None, reason), last.clock)
                 )
-            index.submit(rows.put_gap(camera, stream, gap, told))
+            index.submit(*rows.end_gap_by_footage(camera, stream), rows.put_gap(camera, stream, gap, told))
 
 
 def _algorithm(told: Mapping[str, Any]) -> str:

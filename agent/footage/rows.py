@@ -177,6 +177,23 @@ def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
     ]
 
 
+def end_gap_by_footage(camera: str, stream: str) -> list[Statement]:
+    """A gap that lasts although footage follows it, because the power went before its end was written, ends where that
+    footage begins."""
+    footage = "FROM segment WHERE segment.camera = gap.camera AND segment.stream = gap.stream AND end_ns > start_ns"
+    return [
+        (
+            f"DELETE FROM gap WHERE {_LASTS} AND EXISTS (SELECT 1 {footage} AND start_ns = gap.from_ns)",
+            (camera, stream),
+        ),
+        (
+            f"""UPDATE gap SET to_ns = (SELECT start_ns {footage} AND start_ns > gap.from_ns ORDER BY start_ns LIMIT 1)
+            WHERE {_LASTS}""",
+            (camera, stream),
+        ),
+    ]
+
+
 def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
     """The clock was set from `before_ns` to `now_ns` while a gap lasts: it ends by the old clock, and goes on by
     `clock`, so that the times of a row are all of one clock. What was left out by setting it forward is a gap, too."""

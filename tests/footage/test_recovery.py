@@ -13,9 +13,9 @@ from agent.footage.comparison import Comparison
 from agent.footage.files import VOLUME_FILE, Volume, VolumeRefused, create_volume
 from agent.footage.index import Index, prepare
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.recovery import Found, recover, settle_directory
+from agent.footage.recovery import Found, open_gaps, recover, settle_directory
 from agent.footage.segment import Segment, create_file
-from agent.footage.timeline import NS, Sane
+from agent.footage.timeline import NS, Gap, GapReason, Sane
 from tests.fakes.camera import make_clip
 from tests.fakes.waiting import until
 
@@ -119,3 +119,24 @@ def test_a_disk_that_is_unmounted_meanwhile_loses_nothing(disk: Disk) -> None:
     with pytest.raises(VolumeRefused):
         disk.settle(path.rpartition("/")[0])
     assert disk.states() == {1: "closed"}
+
+
+@pytest.mark.parametrize("before_s", [10, 0])
+def test_a_gap_whose_end_was_not_written_ends_where_footage_follows(disk: Disk, before_s: int) -> None:
+    """The power went between the first picture of a file and the end of the gap before it."""
+    disk.index.submit(rows.put_gap(CAMERA, "main", Gap(T0 - before_s * NS, None, GapReason.STARTING)))
+    disk.record(1, T0)
+    disk.record(2, T0 + 4 * NS)
+    recover(disk.volume, disk.index, False, lambda: None)
+    now_ns = T0 + 60 * NS
+    open_gaps(disk.index, [(CAMERA, "main")], {(CAMERA, "main")}, False, now_ns)
+    open_gaps(disk.index, [(CAMERA, "main")], set(), False, now_ns + 60 * NS)  # once more, after a second cut
+    disk.index.submit().done.wait(5)
+    with disk.index.reading() as connection:
+        end_ns = rows.last_of(connection, CAMERA, "main").end_ns
+        gaps = [
+            tuple(row)
+            for row in connection.execute("SELECT from_ns, to_ns, reason FROM gap ORDER BY from_ns").fetchall()
+        ]
+    starting = [(T0 - before_s * NS, T0, "starting")] if before_s else []
+    assert gaps == [*starting, (end_ns, None, "power_loss")]
