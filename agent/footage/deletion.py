@@ -26,6 +26,7 @@ from agent.footage.index import Index
 from agent.footage.journal import Journal
 from agent.footage.journal_chain import Kind
 from agent.footage.naming import parse_name
+from agent.footage.proof import head_before
 from agent.footage.retention import Reason, Stored
 from agent.footage.rows import Statement
 from agent.footage.timeline import NS
@@ -85,10 +86,13 @@ class Deletion:
             left = stock.deleting(connection, volumes)
             if left and not self._reasons:
                 self._reasons = _reasons(stock.note(connection, NOTE))
-        held = [each for each in left if protection.of(each.camera, each.start_ns, each.end_ns) is not None]
+        held = [
+            each
+            for each in left
+            if protection.of(each.camera, each.start_ns, each.end_ns) and (volumes[each.volume] / each.path).is_file()
+        ]
         for each in held:
-            there = (volumes[each.volume] / each.path).is_file()
-            self._commit([_state(each, "recovered" if there else "lost")])
+            self._commit([_state(each, "recovered")])
         free = [each for each in left if each not in held]
         done = Gone(kept=held)
         for number in range(0, len(free), MOST_AT_ONCE):
@@ -153,10 +157,13 @@ class Deletion:
     def _bury(self, tomb: "_Tomb") -> None:
         with self._index.reading() as connection:
             neighbour = stock.before(connection, tomb.reel, tomb.run[0].seq)
-            merged = _merged(connection, tomb, neighbour)
+            before = head_before(connection, *tomb.reel, tomb.run[0].seq)
+            # A segment that was never readable has no link: the chain goes over it.
+            after = next((each.chain for each in reversed(tomb.run) if each.chain), before)
+            merged = _merged(connection, tomb, neighbour, before, after)
         first, last = tomb.run[0], tomb.run[-1]
         detail: dict[str, Any] = {
-            "camera": first.camera, "stream": first.stream, "before": neighbour.chain, "after": last.chain or "",
+            "camera": first.camera, "stream": first.stream, "before": before, "after": after,
             "reason": tomb.reason, "deleted_ns": tomb.now_ns, "first_seq": first.seq, "last_seq": last.seq,
             "from_ns": tomb.from_ns, "to_ns": tomb.to_ns, "bytes": tomb.bytes, "minimum_days": self._minimum_days,
             "segments": [
@@ -203,12 +210,14 @@ class _Tomb:
 _TOMB_COLUMNS: Final = "first_seq, last_seq, from_ns, to_ns, segments, bytes, before, after, reason"
 
 
-def _merged(connection: sqlite3.Connection, tomb: _Tomb, neighbour: stock.Neighbour) -> list[Statement]:
+def _merged(
+    connection: sqlite3.Connection, tomb: _Tomb, neighbour: stock.Neighbour, before: str, after: str
+) -> list[Statement]:
     """The tombstone's row, joined with the one before it when nothing stands between and the reason is the same."""
     first, last = tomb.run[0], tomb.run[-1]
     row: dict[str, Any] = {
         "first_seq": first.seq, "last_seq": last.seq, "from_ns": tomb.from_ns, "to_ns": tomb.to_ns,
-        "segments": len(tomb.run), "bytes": tomb.bytes, "before": neighbour.chain, "after": last.chain or "",
+        "segments": len(tomb.run), "bytes": tomb.bytes, "before": before, "after": after,
         "reason": tomb.reason,
     }  # fmt: skip
     old = connection.execute(
@@ -227,13 +236,15 @@ def _merged(connection: sqlite3.Connection, tomb: _Tomb, neighbour: stock.Neighb
 
 
 def _between(connection: sqlite3.Connection, one: Stored, next_: Stored) -> bool:
-    """Whether a segment that stays stands between two."""
+    """Whether a segment that stays stands between two, or one that went before: a tombstone bridges what stood side
+    by side, and nothing else."""
     if next_.seq <= one.seq + 1:
         return False
     return (
         connection.execute(
-            "SELECT 1 FROM segment WHERE camera = ? AND stream = ? AND seq > ? AND seq < ? LIMIT 1",
-            (one.camera, one.stream, one.seq, next_.seq),
+            "SELECT 1 FROM segment WHERE camera = ? AND stream = ? AND seq > ? AND seq < ? UNION ALL"
+            " SELECT 1 FROM tombstone WHERE camera = ? AND stream = ? AND first_seq > ? AND first_seq < ? LIMIT 1",
+            (one.camera, one.stream, one.seq, next_.seq) * 2,
         ).fetchone()
         is not None
     )

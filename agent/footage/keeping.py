@@ -99,7 +99,7 @@ class Retention:
         self._usage = stock.Usage()
         self._dues: Dues | None = None
         self._noted_ns = self._policy_day = -1
-        self._next_ns = self._expire_ns = self._retry_ns = self._quarantine_ns = self._held_ns = 0
+        self._breached_ns = self._next_ns = self._expire_ns = self._retry_ns = self._quarantine_ns = self._held_ns = 0
         self._held_bytes = 0
         self._hurry = False
         self._breach: Breach | None = None
@@ -183,7 +183,7 @@ class Retention:
 
     def _lines(self, dues: Dues, now: Stamp, by_age: bool) -> Lines:
         due = {stream: dues.due_ns(stream, now) for stream in self._policy.targets_ns}
-        return Lines(dues.trusted_ns(now), dues.due_ns("minimum", now), due, by_age and dues.believed)
+        return Lines(dues.line.at_ns, dues.due_ns("minimum", now), due, by_age and dues.believed)
 
     # Deleting.
 
@@ -224,7 +224,7 @@ class Retention:
         until_ns = self._clock.mono_ns() + STEP_NS
         while True:
             step = self._plan(lines, spaces, reels, protection)
-            self._breach = step.breach
+            self._judge(step, now)
             if not step.delete:
                 self._expire_ns = now.mono_ns + self._policy.day_ns // EXPIRE_PART if by_age else self._expire_ns
                 return
@@ -237,6 +237,13 @@ class Retention:
                 self._hurry = True
                 return
             spaces = self._spaces(volumes)
+
+    def _judge(self, step: Step, now: Stamp) -> None:
+        """A breach is told for an hour after it was seen last: what the ring has just made room for is no end of it."""
+        if step.breach is not None:
+            self._breach, self._breached_ns = step.breach, now.mono_ns
+        elif now.mono_ns - self._breached_ns >= self._policy.day_ns // 24:
+            self._breach = None
 
     def _plan(
         self, lines: Lines, spaces: Sequence[Space], reels: Sequence[tuple[str, str]], protection: Protection

@@ -46,6 +46,10 @@ PRODUCT_BEGAN_NS: Final = 1_735_689_600 * 10**9
 """2025-01-01: nothing was recorded by this product before; an earlier label is a clock that was never set."""
 
 
+OVERLAP_NS: Final = 5 * 10**9
+"""Segments of two runs may overlap by this much without anybody's clock being wrong."""
+
+
 class Reason(StrEnum):
     """Why a segment goes: the reason in its tombstone."""
 
@@ -110,8 +114,8 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What counts as old, in UTC nanoseconds: `now_ns` is the time that can be trusted, footage before `minimum_ns`
-    is past the minimum, `due_ns` says up to when the footage of each stream is due. `by_age` False: nothing expires
+    """What counts as old, in UTC nanoseconds: `now_ns` is the line in time itself (`due`), later than which no label
+    is believed; footage before `minimum_ns` is past the minimum, `due_ns` says up to when the footage of each stream is due. `by_age` False: nothing expires
     now, because the clock is not believed; room is made still, since these lines are never ahead of the real time."""
 
     now_ns: int
@@ -254,21 +258,22 @@ def _fairly(
     return chosen
 
 
-def dated(labels: Sequence[tuple[int, int]], now_ns: int) -> list[int | None]:
+def dated(
+    labels: Sequence[tuple[int, int]], now_ns: int, newest_ns: int | None = None, next_ns: int | None = None
+) -> list[int | None]:
     """When segments were recorded, at the latest: from the labels (start, end) of segments in recording order.
 
-    A segment is no older than one recorded before it, so that a clock that was behind for a while makes nothing old.
-    A label from the future, or from before there was this product, says nothing: such a segment is taken to be as
-    young as the next one that is believed; None when there is none.
+    A label from before the end of what was recorded earlier (`newest_ns`: before the first of these), from the
+    future, or from before there was this product, is that of a clock that was wrong: such a segment is taken to be as
+    young as the next one that is believed (`next_ns`: after the last of these); None when there is none.
     """
     found: list[int | None] = []
-    newest: int | None = None
+    newest = newest_ns if newest_ns is not None and newest_ns <= now_ns else PRODUCT_BEGAN_NS
     for start_ns, end_ns in labels:
-        believed = PRODUCT_BEGAN_NS <= start_ns <= end_ns <= now_ns
-        if believed:
-            newest = end_ns if newest is None else max(newest, end_ns)
+        believed = newest - OVERLAP_NS <= start_ns <= end_ns <= now_ns
+        newest = max(newest, end_ns) if believed else newest
         found.append(newest if believed else None)
-    after: int | None = None
+    after = next_ns if next_ns is not None and next_ns <= now_ns else None
     for place in range(len(found) - 1, -1, -1):
         if found[place] is None:
             found[place] = after
@@ -382,7 +387,7 @@ def degrade(
 
 
 def _lasts(stopped: Reels, breach: Breach, recorded: Iterable[Recorded], left_bytes: int) -> bool:
-    if breach.wait_ns is None:
+    if breach.wait_ns is None or breach.rule == "quota":
         return False
     rate = sum(each.rate_bytes_s for each in recorded if (each.camera, each.stream) not in stopped)
     return rate * breach.wait_ns / 1e9 <= left_bytes
