@@ -3,7 +3,9 @@
 import ctypes
 import threading
 import time
-from typing import Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
 
 from agent.facts import ClockQuality, Stamp
 
@@ -29,8 +31,18 @@ def stamp(clock: Clock) -> Stamp:
     return Stamp(clock.wall_ns(), clock.mono_ns(), clock.quality())
 
 
+WRITTEN_S: Final = 1_735_689_600
+"""January 2025: no clock that says an earlier time is right."""
+
+_CARRIED_OVER: Final = (Path("/var/lib/systemd/timesync/clock"), Path("/etc/fake-hwclock.data"))
+"""What keeps the time of the last shutdown on boards without a battery."""
+
+
 class SystemClock:
     """The clocks of the machine."""
+
+    def __init__(self, rtc: Path = Path("/sys/class/rtc"), carried_over: Sequence[Path] = _CARRIED_OVER) -> None:
+        self._unsynchronised = boot_quality(rtc, carried_over)
 
     def wall_ns(self) -> int:
         return time.time_ns()
@@ -39,14 +51,30 @@ class SystemClock:
         return time.monotonic_ns()
 
     def quality(self) -> ClockQuality:
-        """NTP while the kernel says that its clock is disciplined, else UNKNOWN.
+        """How far the wall clock can be trusted, by what set it.
 
-        A battery-backed clock and a last known good time are told apart once the installer knows them.
+        NTP while the kernel says that it is disciplined; RTC when the kernel took it from a battery-backed clock at
+        boot; LAST_GOOD when it was carried over from the last shutdown (systemd-timesyncd and fake-hwclock do so on
+        boards without a battery). A time before this program was thought of is UNKNOWN, whatever set it.
         """
-        return ClockQuality.NTP if _kernel_clock_synchronised() else ClockQuality.UNKNOWN
+        if _kernel_clock_synchronised():
+            return ClockQuality.NTP
+        return self._unsynchronised if time.time() >= WRITTEN_S else ClockQuality.UNKNOWN
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         return event.wait(timeout_s)
+
+
+def boot_quality(rtc: Path, carried_over: Sequence[Path]) -> ClockQuality:
+    """What set the clock at boot, as far as the system tells: `rtc` is the kernel's list of battery-backed clocks, in
+    which `hctosys` marks the one that the time was taken from."""
+    for each in sorted(rtc.glob("rtc*/hctosys")):
+        try:
+            if each.read_text(encoding="ascii").strip() == "1":
+                return ClockQuality.RTC
+        except (OSError, ValueError):
+            continue
+    return ClockQuality.LAST_GOOD if any(each.exists() for each in carried_over) else ClockQuality.UNKNOWN
 
 
 _STA_UNSYNC = 0x0040

@@ -99,7 +99,7 @@ def dues_of(values: Any) -> Dues | None:
 def clock_believed(now: Stamp, newest_ns: int | None) -> bool:
     """Whether age may be told by this clock at all: not when it is not synchronised and says a time before the end
     of the footage that was recorded last."""
-    return now.quality is not ClockQuality.UNKNOWN or newest_ns is None or now.wall_ns >= newest_ns
+    return now.quality in (ClockQuality.NTP, ClockQuality.RTC) or newest_ns is None or now.wall_ns >= newest_ns
 
 
 def advance_due(
@@ -151,7 +151,7 @@ def _follow(line: Line, now: Stamp, passed: int, wait_ns: int) -> Line:
     """The line after a look at a clock that is believed."""
     ahead = now.wall_ns - line.at_ns
     may = line.credit_ns
-    if line.started and now.quality is not ClockQuality.UNKNOWN:
+    if line.started and now.quality in (ClockQuality.NTP, ClockQuality.RTC):
         may = max(may, OFF_MOST * wait_ns)
         line = replace(line, started=False)
     little = wait_ns // CREDIT_PART

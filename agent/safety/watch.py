@@ -97,7 +97,7 @@ class Watch:
             active = True if voice.silent else False if name in self._heard else None
             detail = {"reason": self._reasons[name]} if name in self._reasons else {}
             results += self.own(kind, name, active, detail, now)
-        if now.quality is not ClockQuality.UNKNOWN:
+        if now.quality is ClockQuality.NTP:
             self._clock_unknown_ns = now.mono_ns
         unknown_s = (now.mono_ns - self._clock_unknown_ns) / 1e9
         unknown = True if unknown_s > CLOCK_UNKNOWN_AFTER_S else None if unknown_s > 0 else False
