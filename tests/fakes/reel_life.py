@@ -153,11 +153,12 @@ class ReelLife:
             return [SegmentRow(*(row[name] for name in SegmentRow.__dataclass_fields__)) for row in found]
 
     def decided(self, from_ns: int = 0, to_ns: int | None = None) -> Decided:
-        """The ledger, as it is answered."""
+        """The ledger, as it is answered: what is still on its way to the disk is left out."""
         self.index.submit().done.wait(5)
-        now_ns = self.clock.wall_ns()
+        now_ns, live = self.clock.wall_ns(), self.track.live
+        end_ns = min(to_ns or now_ns, max(live.values()) if self.track.is_writing else now_ns)
         with self.index.reading() as connection:
-            return read(connection, REEL, from_ns, to_ns or now_ns, dict(self.track.live), now_ns)
+            return read(connection, REEL, from_ns, max(end_ns, from_ns), live, now_ns)
 
     def chores(self) -> None:
         """One turn of the keeper."""
