@@ -62,6 +62,22 @@ def add(build: Build) -> None:
                  en="the device's fingerprint (40 digits), from the facility")  # fmt: skip
     _password_options(build, verify)
     json_option(build, verify)
+    hold = build.command("footage hold", _hold)
+    build.option(hold, "--camera", "-c", zh="摄像机，可多次（全部）", en="camera, may be repeated (all)",
+                 metavar="ID", action="append", default=[])  # fmt: skip
+    build.option(hold, "--from", zh="起", en="beginning", dest="start", metavar="T", required=True)
+    build.option(hold, "--to", zh="止", en="end", dest="end", metavar="T", required=True)
+    build.option(hold, "--why", zh="原因，记入审计", en="why; goes into the audit", metavar="TEXT", required=True)
+    build.option(hold, "--days", zh="封存多少天（直到解除）", en="for so many days (until released)", type=int,
+                 metavar="N")  # fmt: skip
+    json_option(build, hold)
+    holds = build.command("footage holds", _holds)
+    build.option(holds, "--all", zh="包括已解除和到期的", en="those that are over, too", action="store_true")
+    json_option(build, holds)
+    release = build.command("footage release", _release)
+    build.option(release, "id", zh="封存编号（前几位即可）", en="hold (the beginning of its id)", metavar="ID")
+    build.option(release, "--why", zh="原因，记入审计", en="why; goes into the audit", metavar="TEXT", required=True)
+    json_option(build, release)
     check = build.command("footage check", _check)
     build.option(check, "--deep", zh="读每个文件的结构", en="read the structure of every file", action="store_true")
     config_option(build, check)
@@ -113,6 +129,25 @@ def add(build: Build) -> None:
                  action="store_true")  # fmt: skip
     config_option(build, create)
     json_option(build, create)
+
+
+def _hold(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.holding import hold
+
+    wish = (options.camera, options.start, options.end, options.why, options.days)
+    return hold(screen, runtime_of(options), *wish, options.json)
+
+
+def _holds(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.holding import holds
+
+    return holds(screen, runtime_of(options), options.all, options.json)
+
+
+def _release(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.holding import release
+
+    return release(screen, runtime_of(options), options.id, options.why, options.json)
 
 
 def _find(options: argparse.Namespace, screen: Screen) -> int:

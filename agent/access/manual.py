@@ -206,6 +206,41 @@ PAGES: Final = {
         Text("演示用：开、关模拟板上的门", "for the demonstration: open or close the simulated door"),
         (("yunjian door open", Text("开门", "open it")), ("yunjian door close", Text("关门", "close it"))),
     ),
+    "footage hold": Page(
+        Text("封存一段录像：到期也不删除，先记入审计", "hold footage: it is not deleted, whatever its age; audited"),
+        (
+            (
+                Text(
+                    "yunjian footage hold --camera C01 --from 17:30 --to +20m --why 家长投诉",
+                    "yunjian footage hold --camera C01 --from 17:30 --to +20m --why complaint",
+                ),
+                Text("封存 20 分钟，直到解除", "twenty minutes, until it is released"),
+            ),
+            (
+                Text(
+                    "yunjian footage hold --from 'yesterday 08:00' --to 'yesterday 12:00' --why 公安调取 --days 365",
+                    "yunjian footage hold --from 'yesterday 08:00' --to 'yesterday 12:00' --why police --days 365",
+                ),
+                Text("全部摄像机，封存一年", "every camera, for a year"),
+            ),
+        ),
+    ),
+    "footage holds": Page(
+        Text("封存的录像：谁、为什么、到何时", "footage that is held: by whom, why, until when"),
+        (
+            ("yunjian footage holds", Text("现有的", "those that last")),
+            ("yunjian footage holds --all", Text("包括已解除和到期的", "those that are over, too")),
+        ),
+    ),
+    "footage release": Page(
+        Text("解除封存，先记入审计", "end a hold, after an audit row"),
+        (
+            (
+                Text("yunjian footage release 3f2a --why 已结案", "yunjian footage release 3f2a --why 'case closed'"),
+                Text("编号写前几位即可", "the beginning of its id will do"),
+            ),
+        ),
+    ),
     "footage check": Page(
         Text(
             "核对录像盘与索引：文件、序号、中断、封存是否一致（只读，录像中也可）",
