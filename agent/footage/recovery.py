@@ -46,6 +46,9 @@ _COMMIT_WAITS: Final = 150
 
 _HASH_BYTES: Final = 1 << 20
 
+_AHEAD_BYTES: Final = 4096
+"""Read at once: the head of a fragment, its moof and the head of its mdat lie in it."""
+
 _ONE_CLOCK_NS: Final = 10_000_000_000
 """Files of one boot whose wall clock is this near to the monotonic one are taken for one run."""
 
@@ -75,8 +78,15 @@ def walk_file(path: Path, synced: bool = True) -> Walked:
     """The boxes of a file on disk, up to the first hole (holes.py) if it may not be `synced`. Raises OSError."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
+    ahead, ahead_at = b"", 0
+
     def fetch(offset: int, size: int) -> bytes:
-        return os.pread(number, size, offset)
+        nonlocal ahead, ahead_at
+        if size > _AHEAD_BYTES:
+            return os.pread(number, size, offset)
+        if not ahead_at <= offset <= offset + size <= ahead_at + len(ahead):
+            ahead, ahead_at = os.pread(number, _AHEAD_BYTES, offset), offset
+        return ahead[offset - ahead_at : offset - ahead_at + size]
 
     try:
         walked = walk(fetch, os.fstat(number).st_size)
