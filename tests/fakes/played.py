@@ -29,6 +29,8 @@ class PlayedCamera(Camera):
         self._place = 0
         self.offset_ticks = 0
         """Added to every time: a camera whose clock jumps."""
+        self.asked_anew: list[float] = []
+        """For how many seconds there was no key frame, each time that it was asked for a new connection."""
         self.open()
 
     def open(self) -> None:
@@ -62,6 +64,9 @@ class PlayedCamera(Camera):
     def end(self, trouble: Trouble = Trouble.SILENT, detail: str = "the camera ended the stream") -> None:
         """The connection is over."""
         self._given.append(Ended(trouble, detail, True))
+
+    def connect_anew(self, connection: int, waited_s: float) -> None:
+        self.asked_anew.append(waited_s)
 
     def take(self) -> list[Item]:
         given, self._given = self._given, []

@@ -6,6 +6,8 @@ Real cameras repeat a timestamp, jump, drift, wrap around 32 bits, forget a mark
 """
 
 import base64
+import hashlib
+import re
 import socket
 import struct
 import threading
@@ -22,6 +24,9 @@ MTU: Final = 1400
 """A longer NAL unit goes in pieces (FU-A, FU), as real cameras send it."""
 
 REPORT_EVERY_S: Final = 5.0
+
+_REALM: Final = "camera"
+_NONCE: Final = "8b84a3b789283a8bea8da7fa7d41f08b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,10 @@ class ScriptedCamera(ScriptedServer):
         """The Transport line of every SETUP, and which of the streams it was for."""
         self.refuses: dict[str, str] = {}
         """Stream (`video`, `sound`) -> status line with which its SETUP is refused; "" for no answer at all."""
+        self.login: tuple[str, str] | None = None
+        """User and password that it wants (RFC 2617, digest); may be changed while it runs."""
+        self.wrong: list[float] = []
+        """When (monotonic seconds) a wrong password was tried."""
         self.multicast: tuple[str, int] | None = None
         """Group and port for a client that asks for multicast."""
         self._play = script
@@ -233,9 +242,30 @@ class _Peer:
             )
             self._connection.sendall(text.encode())
             return
+        if self._camera.login is not None and method == "DESCRIBE" and not self._is_let_in(lines):
+            number = next(line for line in lines if line.lower().startswith("cseq"))
+            offer = f'WWW-Authenticate: Digest realm="{_REALM}", nonce="{_NONCE}"'
+            self._connection.sendall(f"RTSP/1.0 401 Unauthorized\r\n{number}\r\n{offer}\r\n\r\n".encode())
+            return
         self._camera.answer(self._connection, request)
         if method == "PLAY":
             threading.Thread(target=self._send, name="scripted-camera", daemon=True).start()
+
+    def _is_let_in(self, lines: list[str]) -> bool:
+        told = next((line for line in lines if line.lower().startswith("authorization: digest")), None)
+        if told is None or self._camera.login is None:
+            return False
+        given = dict(re.findall(r'(\w+)="([^"]*)"', told))
+        user, password = self._camera.login
+
+        def hashed(text: str) -> str:
+            return hashlib.md5(text.encode()).hexdigest()
+
+        inner, request = hashed(f"{user}:{_REALM}:{password}"), hashed(f"DESCRIBE:{given.get('uri')}")
+        if given.get("username") == user and given.get("response") == hashed(f"{inner}:{_NONCE}:{request}"):
+            return True
+        self._camera.wrong.append(time.monotonic())
+        return False
 
     def _route(self, name: str, asked: str) -> str:
         told = dict(part.partition("=")[::2] for part in asked.split(";"))
