@@ -224,7 +224,9 @@ def _merged(
         f"SELECT {_TOMB_COLUMNS} FROM tombstone WHERE camera = ? AND stream = ? AND last_seq = ?",
         (*tomb.reel, neighbour.seq),
     ).fetchone()
-    if old is not None and old["reason"] == tomb.reason:
+    # A label from the future says nothing of when the footage beside it was recorded (stock.oldest).
+    alike = old is not None and (old["to_ns"] <= tomb.now_ns) == (tomb.to_ns <= tomb.now_ns)
+    if old is not None and alike and old["reason"] == tomb.reason:
         row |= {
             "first_seq": old["first_seq"], "from_ns": min(old["from_ns"], tomb.from_ns),
             "to_ns": max(old["to_ns"], tomb.to_ns), "segments": old["segments"] + len(tomb.run),

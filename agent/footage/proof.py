@@ -29,13 +29,17 @@ def prove(connection: sqlite3.Connection, camera: str, stream: str, first_seq: i
     [{n, first_seq, last_seq, reason, deleted_ns}, ...], checkpoint: journal row or null, checkpoint_text: the signed
     text or null, key: journal row or null}
 
-    `before` is the head before the first link ("" for the first of all). `next_seq` is where to go on when there are
+    `before` is the head before the first link ("" for the first of all), which comes earlier than `first_seq` when that
+    is one of several in a tombstone. `next_seq` is where to go on when there are
     more than `MOST_LINKS`. Heads of links of deleted segments are null but at the end of a tombstone: they are to be
     computed. Times of segments are those that were hashed. Raises sqlite3.Error.
     """
     found = _covering(connection, camera, stream, last_seq)
     until = found[1] if found else None
     stones = _tombstones(connection, camera, stream, first_seq, until)
+    if stones:
+        # Inside a tombstone there are no heads: the links begin with it.
+        first_seq = min(first_seq, int(stones[0][1]["first_seq"]))
     links: list[list[Any]] = [
         [seq, start_ns, size, digest, after if seq == last else None]
         for _, _, after, last, segments in stones

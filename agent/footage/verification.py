@@ -171,6 +171,8 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
 
 def _unlinked(walk: Walk, item: Deleted) -> int:
     """How many segments a tombstone begins with that were recorded by the first version, without a link."""
+    if item.before == item.after:
+        return len(item.segments)
     if item.before != FIRST:
         return 0
     for skipped in range(len(item.segments)):
@@ -179,7 +181,7 @@ def _unlinked(walk: Walk, item: Deleted) -> int:
             head = _link_gone(walk, head, gone, item.after)
         if head == item.after:
             return skipped
-    return 0 if item.after else len(item.segments)
+    return 0
 
 
 def _before_tombstone(walk: Walk, item: Deleted, first: Gone) -> Finding:
@@ -264,8 +266,8 @@ def _link(walk: Walk, head: str | None, item: Recorded) -> str | None:
 
 
 def _link_gone(walk: Walk, head: str | None, gone: Gone, after: str) -> str | None:
-    if head is None:
-        return None
+    if head is None or not gone.digest:
+        return head
     try:
         return link(
             algorithm_of(after), head, walk.camera, walk.stream, gone.seq, gone.start_ns, gone.size_bytes, gone.digest

@@ -1,0 +1,359 @@
+"""Verification beside what really deletes, holds and signs: index, journal, keeper's chores and files on a disk."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.footage import rows
+from agent.footage.chain import FIRST, hash_bytes, link
+from agent.footage.checkpoints import Checkpoints
+from agent.footage.deletion import Deletion
+from agent.footage.effects import effects
+from agent.footage.evidence import FindingKind
+from agent.footage.files import Volume, create_volume
+from agent.footage.hold import Hold
+from agent.footage.index import Index, prepare
+from agent.footage.journal import Journal
+from agent.footage.journal_chain import Kind
+from agent.footage.naming import camera_uuid, segment_path
+from agent.footage.proof import prove
+from agent.footage.retention import Reason, Stored
+from agent.footage.rows import SegmentRow
+from agent.footage.seen import read_file, said_in
+from agent.footage.segment import Segment, create_file
+from agent.footage.timeline import NS, Sane
+from agent.footage.verify import Rebuilding, Report, Wanted, verify
+from tests.fakes.camera import make_clip
+from tests.fakes.clock import START_WALL_NS, MovedClock
+
+_CAMERA = camera_uuid("f1", "one")
+_DAY_NS = 86_400 * NS
+_LENGTH_NS = 60 * NS
+
+
+@dataclass
+class Place:
+    """A facility's index, one volume, journal and chores. Files hold a few bytes: what they mean is tried elsewhere."""
+
+    folder: Path
+    volume: Volume
+    index: Index
+    journal: Journal
+    checkpoints: Checkpoints
+    clock: MovedClock
+    heads: dict[str, str] = field(default_factory=dict)
+    last: dict[str, tuple[int, str]] = field(default_factory=dict)
+    stored: dict[tuple[str, int], Stored] = field(default_factory=dict)
+
+    def record(self, count: int, age_days: int, stream: str = "main", algorithm: str = "sha256") -> None:
+        """`count` more segments, recorded `age_days` ago."""
+        for _ in range(count):
+            seq, previous = self.last.get(stream, (0, ""))
+            seq += 1
+            start_ns = START_WALL_NS - age_days * _DAY_NS + seq * _LENGTH_NS
+            path = segment_path(_CAMERA, stream, start_ns, seq)
+            data = b"film %d of %s" % (seq, stream.encode())
+            digest = hash_bytes(algorithm, data)
+            head = self.heads.get(stream, FIRST)
+            chain = link(algorithm, head, _CAMERA, stream, seq, start_ns, len(data), digest)
+            target = self.volume.path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            row = SegmentRow(
+                _CAMERA, self.volume.uuid, stream, None, seq, start_ns, start_ns + _LENGTH_NS, 1, len(data), str(path),
+                "h264", 64, 36, digest, previous or None, chain, "closed",
+            )  # fmt: skip
+            self.commit(rows.put_segment(row))
+            self.heads[stream], self.last[stream] = chain, (seq, digest)
+            self.stored[stream, seq] = Stored(
+                _CAMERA, stream, seq, start_ns, row.end_ns or 0, len(data), self.volume.uuid, str(path), digest, chain,
+                "closed", row.end_ns or 0,
+            )  # fmt: skip
+
+    def commit(self, *statements: rows.Statement) -> None:
+        assert self.index.submit(*statements).done.wait(5)
+
+    def delete(self, *seqs: int, reason: Reason = Reason.EXPIRED, stream: str = "main", minimum_days: int = 30) -> None:
+        batch = [(self.stored[stream, seq], reason) for seq in seqs]
+        now_ns = self.clock.wall_ns()
+        gone = Deletion(self.index, self.journal, minimum_days).delete(
+            batch, {self.volume.uuid: self.volume.path}, now_ns, now_ns
+        )
+        assert len(gone.gone) == len(seqs)
+
+    def sign(self) -> None:
+        """An hour passes, and a checkpoint is signed."""
+        before = self.checkpoints.status()["checkpoint"]
+        self.clock.move(3601)
+        self.checkpoints.step(self.clock.stamp())
+        assert self.checkpoints.status()["checkpoint"] != before
+
+    def verify(self, **more: object) -> Report:
+        wanted = Wanted(self.index.path, {self.volume.uuid: self.volume.path}, **more)  # type: ignore[arg-type]
+        return verify(wanted, lambda done, total: None)
+
+    def kinds(self, **more: object) -> list[tuple[FindingKind, int]]:
+        return [(each.kind, each.seq) for each in self.verify(**more).findings]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    prepare(tmp_path / "footage.db")
+    index = Index(tmp_path / "footage.db")
+    index.start()
+    volume = create_volume(tmp_path / "volume", "f1")
+    clock = MovedClock()
+    journal = Journal(index, lambda: [volume.path], clock, effects)
+    policy = {"minimum_days": 30, "target_days": 90, "overwrite": False}
+    checkpoints = Checkpoints(index, journal, clock, tmp_path, "f1", policy)
+    place = Place(tmp_path, volume, index, journal, checkpoints, clock)
+    place.commit(rows.put_rebuilt(volume.uuid))
+    journal.step(clock.stamp())
+    yield place
+    index.stop()
+
+
+def test_what_was_deleted_by_the_rules_is_bridged(place: Place) -> None:
+    place.record(12, age_days=100)
+    place.sign()
+    place.delete(1, 2, 3)
+    place.sign()
+    place.delete(6, 7)
+    place.delete(4, 5, 8)
+    place.record(3, age_days=1)
+    place.sign()
+    report = place.verify()
+    assert report.findings == []
+    assert (report.segments, report.deleted, report.unsigned) == (7, 8, 0)
+    assert place.verify(from_ns=place.stored["main", 7].start_ns).findings == []
+    assert place.verify(to_ns=place.stored["main", 7].start_ns).findings == []
+    place.delete(9, 10, 11, 12)
+    assert place.kinds() == []
+    one = place.volume.path / place.stored["main", 13].path
+    one.write_bytes(one.read_bytes()[::-1])
+    assert place.kinds() == [(FindingKind.ALTERED, 13)]
+    assert place.kinds(quick=True) == []
+    assert place.kinds(to_ns=place.stored["main", 12].end_ns) == []
+
+
+def test_a_file_that_was_never_readable_breaks_nothing(place: Place) -> None:
+    """A disk failed in the middle of it: there is a row without digest and link, and the chain goes over it."""
+    place.record(3, age_days=100)
+    seq, digest = place.last["main"]
+    start_ns = START_WALL_NS - 100 * _DAY_NS + 4 * _LENGTH_NS
+    path = segment_path(_CAMERA, "main", start_ns, 4)
+    (place.volume.path / path).write_bytes(b"?")
+    row = SegmentRow(
+        _CAMERA, place.volume.uuid, "main", None, 4, start_ns, start_ns + _LENGTH_NS, 1, 1, str(path), "h264", 64, 36,
+        None, digest, None, "suspect",
+    )  # fmt: skip
+    place.commit(rows.put_segment(row))
+    place.stored["main", 4] = Stored(
+        _CAMERA, "main", 4, start_ns, start_ns + _LENGTH_NS, 1, place.volume.uuid, str(path), None, None, "suspect", 0
+    )
+    place.last["main"] = (4, digest)
+    place.record(3, age_days=100)
+    place.sign()
+    assert place.kinds() == []
+    place.delete(2, 3)
+    place.delete(4)
+    place.delete(5, 6)
+    assert place.kinds() == []
+    place.delete(1, 7)
+    assert place.kinds() == []
+
+
+def test_everything_of_a_camera_may_be_deleted(place: Place) -> None:
+    place.record(4, age_days=100)
+    place.sign()
+    place.delete(1, 2, 3, 4)
+    place.sign()
+    assert place.kinds() == []
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sm3"])
+def test_streams_and_hashes_stand_side_by_side(place: Place, algorithm: str) -> None:
+    place.record(3, age_days=40)
+    place.record(4, age_days=40, stream="sub", algorithm=algorithm)
+    place.record(3, age_days=39, algorithm=algorithm)
+    place.sign()
+    assert place.verify().segments == 10
+    assert place.kinds() == []
+    path = place.volume.path / place.stored["sub", 2].path
+    path.write_bytes(path.read_bytes().replace(b"sub", b"SUB"))
+    assert [(each.stream, each.seq) for each in place.verify().findings] == [("sub", 2)]
+
+
+def test_what_was_too_young_or_overwritten_without_leave_is_found(place: Place) -> None:
+    place.record(4, age_days=10)
+    place.sign()
+    place.delete(1, 2)
+    assert place.kinds() == [(FindingKind.REMOVED, 1), (FindingKind.REMOVED, 2)]
+    place.delete(3, reason=Reason.OVERWRITTEN)
+    assert (FindingKind.REMOVED, 3) in place.kinds()
+
+
+def test_overwriting_is_right_where_the_policy_allows_it(place: Place) -> None:
+    place.record(4, age_days=10)
+    allowed = Checkpoints(place.index, place.journal, place.clock, place.folder, "f1", {"overwrite": True})
+    allowed.step(place.clock.stamp())
+    place.delete(1, 2, reason=Reason.OVERWRITTEN)
+    assert place.kinds() == []
+
+
+def test_what_was_held_may_not_go_until_it_is_released(place: Place) -> None:
+    place.record(6, age_days=100)
+    place.sign()
+    held = place.stored["main", 3]
+    hold = Hold("h1", None, held.start_ns, held.end_ns, "王园长", "case 7", None, place.clock.wall_ns(), None)
+    place.journal.append(Kind.HOLD, hold.values())
+    place.delete(1)
+    place.delete(3)
+    assert place.kinds() == [(FindingKind.REMOVED, 3)]
+    place.journal.append(
+        Kind.RELEASE, {"id": "h1", "released_ns": place.clock.wall_ns(), "released_by": "x", "why": "y"}
+    )
+    place.delete(2, 4)
+    assert place.kinds() == [(FindingKind.REMOVED, 3)]
+
+
+def test_a_tombstone_that_is_taken_out_breaks_journal_and_chain(place: Place) -> None:
+    place.record(6, age_days=100)
+    place.sign()
+    place.delete(2, 3)
+    place.sign()
+    with closing(sqlite3.connect(place.index.path)) as connection:
+        connection.execute("DELETE FROM journal WHERE kind = 'tombstone'")
+        connection.commit()
+    found = place.kinds()
+    assert (FindingKind.REMOVED, 2) in found
+    assert (FindingKind.JOURNAL_BROKEN, 0) in found
+
+
+def test_more_than_a_page_of_segments_and_tombstones(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.footage.verify.PAGE", 5)
+    monkeypatch.setattr("agent.footage.verify.JOURNAL_PAGE", 4)
+    place.record(40, age_days=100)
+    for first in (1, 9, 20, 31):
+        place.sign()
+        place.delete(*range(first, first + 6))
+    for seq in (8, 16, 18):
+        place.delete(seq)
+    place.sign()
+    report = place.verify()
+    assert report.findings == []
+    assert (report.segments, report.deleted) == (13, 27)
+    for seq in (19, 40):
+        (place.volume.path / place.stored["main", seq].path).unlink()
+    assert place.kinds() == [(FindingKind.MISSING, 19), (FindingKind.MISSING, 40)]
+
+
+def test_what_is_deleted_meanwhile_is_no_finding(place: Place) -> None:
+    """Retention deletes the second half while the first is being read."""
+    place.record(30, age_days=100)
+    place.sign()
+    deleted: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        if not deleted:
+            deleted.append(done)
+            place.delete(*range(15, 25))
+
+    report = verify(Wanted(place.index.path, {place.volume.uuid: place.volume.path}), progress)
+    assert deleted
+    assert report.findings == []
+    assert report.unread == {}
+
+
+def test_a_file_that_the_index_does_not_know_is_told(place: Place) -> None:
+    place.record(3, age_days=1)
+    stray = place.volume.path / segment_path(_CAMERA, "main", START_WALL_NS, 77)
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(b"film")
+    assert place.kinds() == [(FindingKind.UNINDEXED, 77)]
+    assert place.kinds(cameras=frozenset({"another"})) == []
+
+
+def test_a_proof_leads_over_tombstones_to_what_was_signed(place: Place) -> None:
+    place.record(8, age_days=100)
+    place.sign()
+    place.record(4, age_days=99)
+    place.delete(3, 4, 5)
+    place.sign()
+    with place.index.reading() as connection:
+        proof = prove(connection, _CAMERA, "main", 2, 6)
+        early = prove(connection, _CAMERA, "main", 4, 4)
+        late = prove(connection, _CAMERA, "main", 9, 12)
+        none = prove(connection, _CAMERA, "main", 12, 13)
+    for told in (proof, early, late):
+        _check(told)
+    assert [each[0] for each in proof["links"]] == [2, 3, 4, 5, 6, 7, 8]
+    assert proof["deleted"] == [3, 4, 5]
+    assert proof["checkpoint"]["n"] < late["checkpoint"]["n"]
+    assert none["checkpoint"] is None
+    assert none["checkpoint_text"] is None
+
+
+def _check(told: dict[str, object]) -> None:
+    head = told["before"]
+    heads = {}
+    for seq, start_ns, size, digest, said in told["links"]:  # type: ignore[attr-defined]
+        head = link("sha256", str(head), _CAMERA, "main", seq, start_ns, size, digest)
+        assert said in (None, head)
+        heads[seq] = head
+    ((_, _, seq, signed),) = told["checkpoint"]["detail"]["heads"]  # type: ignore[index]
+    assert heads[seq] == signed
+
+
+def test_a_checkpoint_waits_for_a_key_and_is_told(place: Place, tmp_path: Path) -> None:
+    place.record(1, age_days=1)
+    (tmp_path / "device.key").mkdir()
+    place.checkpoints.step(place.clock.stamp())
+    assert [fault.subject for fault in place.checkpoints.faults()] == ["key/device"]
+    assert place.checkpoints.status() == {"fingerprint": None, "checkpoint": None}
+    (tmp_path / "device.key").rmdir()
+    place.checkpoints.step(place.clock.stamp())
+    assert place.checkpoints.faults() != [], "it is not tried all the time"
+    place.clock.move(61)
+    place.checkpoints.step(place.clock.stamp())
+    assert place.checkpoints.faults() == []
+    first = place.checkpoints.status()["checkpoint"]
+    assert first is not None
+    place.clock.move(3500)
+    place.checkpoints.step(place.clock.stamp())
+    assert place.checkpoints.status()["checkpoint"] == first
+    place.sign()
+    assert place.kinds() == []
+
+
+def test_a_file_tells_what_it_is_by_its_first_bytes(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4")
+    described = {"camera": _CAMERA, "stream": "main", "seq": 7, "start_ns": 5, "chain": "ab" * 32}
+    with av.open(tmp_path / "clip.mp4", "r") as container:
+        stream = container.streams.video[0]
+        segment = Segment(tmp_path / "out.mp4", stream, described, create_file)
+        for packet in container.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                segment.write(packet, Sane(packet.pts, packet.dts))
+        digest = segment.finish()
+        os.close(segment.file.number)
+    seen = read_file(tmp_path / "out.mp4", "sha256")
+    assert (seen.size_bytes, seen.digest) == ((tmp_path / "out.mp4").stat().st_size, digest)
+    assert seen.said is not None
+    assert (seen.said.camera, seen.said.stream, seen.said.seq, seen.said.before) == (_CAMERA, "main", 7, "ab" * 32)
+    for data in (b"", b"\x00" * 100, b"\xff" * 100, (tmp_path / "out.mp4").read_bytes()[:300]):
+        assert said_in(data) is None
+
+
+def test_an_index_that_is_being_rebuilt_is_not_judged(place: Place) -> None:
+    place.record(1, age_days=1)
+    assert place.kinds() == []
+    place.commit(("DELETE FROM note WHERE name LIKE 'rebuilt/%'", ()))
+    with pytest.raises(Rebuilding):
+        place.verify()
