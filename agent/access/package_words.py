@@ -67,6 +67,9 @@ STANDINGS: Final = {
 
 CHAINS: Final = {
     "proved": Text("证据链连到已签名的检查点", "chained to a signed checkpoint"),
-    "unproved": Text("没有证据链可核对", "no chain of evidence to check"),
+    "unproved": Text(
+        "没有证据链可核对（导出时仍在录制的分段，由清单的签名证明）",
+        "no chain of evidence to check (a segment still being recorded at the export is signed by the manifest alone)",
+    ),
     "broken": Text("证据链断裂", "the chain of evidence is broken"),
 }

@@ -208,7 +208,7 @@ class _Table:
         return _full("elst", 1, 0, struct.pack(">I", len(entries)) + body)
 
     def _stbl(self, base: int, wide: bool) -> bytes:
-        lengths = [after - before for before, after in pairwise(self.dts)]
+        lengths = [min(after - before, _LARGEST_32) for before, after in pairwise(self.dts)]
         lengths.append(self.end - self.dts[-1])
         body = _box("stsd", self.track.stsd) + _runs("stts", 0, ">II", lengths)
         if any(self.after):

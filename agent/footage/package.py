@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import count
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from agent.footage.export import ExportFailed, NoFootage, Planned, plan_joined
 from agent.footage.manifest import Circumstances, Film, Packed, Source
 from agent.footage.package_target import PackageTarget
 from agent.footage.recorded import description, whole_bytes
-from agent.footage.timeline import Gap, GapReason, SegmentRef, Span, ledger, merge
+from agent.footage.timeline import NS, Gap, GapReason, SegmentRef, Span, ledger, merge
 
 _READ_BYTES: Final = 1 << 20
 
@@ -165,7 +166,7 @@ class _Building:
 
     def _copied(self, name: str, source: Source) -> "_Hashed":
         hashed = _Hashed(source.digest)
-        with _open(source) as (number, size), self._target.entry(name, size) as writer:
+        with _open(source) as (number, size), self._target.entry(name, size, self._moment(source.start_ns)) as writer:
             while hashed.size < size:
                 data = _read(number, min(_READ_BYTES, size - hashed.size), source.path)
                 hashed.feed(data)
@@ -198,7 +199,8 @@ class _Building:
         name = made.joined_name(film, planned.from_ns, self._around.zone, number)
         hashed = _Hashed(None)
         begun = self._done
-        with self._target.entry(name, len(planned.head) + planned.media_bytes) as writer:
+        size = len(planned.head) + planned.media_bytes
+        with self._target.entry(name, size, self._moment(planned.from_ns)) as writer:
             for data in _chained(planned.head, pieces_of(planned.copies)):
                 hashed.feed(data)
                 writer.write(data)
@@ -232,8 +234,12 @@ class _Building:
         self._files.append(Packed(name, kind, len(content), hashlib.sha256(content).hexdigest(), {}))
 
     def _put(self, name: str, content: bytes) -> None:
-        with self._target.entry(name, len(content)) as writer:
+        with self._target.entry(name, len(content), self._moment(self._around.made_ns)) as writer:
             writer.write(content)
+
+    def _moment(self, at_ns: int) -> datetime:
+        """A time of the package's files, in the facility's zone."""
+        return datetime.fromtimestamp(at_ns // NS, self._around.zone)
 
     def _tell(self, done: int) -> None:
         if self._progress is not None:

@@ -13,6 +13,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -47,8 +48,8 @@ class PackageTarget(Protocol):
     def keep(self, name: str) -> None:
         """What `kept` gave is good: do not write it again."""
 
-    def entry(self, name: str, size: int) -> AbstractContextManager[Writer]:
-        """Write a file of about `size` bytes. An exception inside leaves none."""
+    def entry(self, name: str, size: int, at: datetime) -> AbstractContextManager[Writer]:
+        """Write a file of about `size` bytes that is of the time `at`. An exception inside leaves none."""
 
     def finish(self) -> int:
         """Bring everything to the disk under its name; how many bytes it takes. Raises OSError."""
@@ -128,7 +129,7 @@ class FolderTarget:
         self._names.add(name)
 
     @contextmanager
-    def entry(self, name: str, size: int) -> Iterator[Writer]:
+    def entry(self, name: str, size: int, at: datetime) -> Iterator[Writer]:
         path = self._stage / name
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         try:
@@ -136,6 +137,7 @@ class FolderTarget:
             with os.fdopen(number, "wb") as file:
                 yield file
                 file.flush()
+                os.utime(file.fileno(), (at.timestamp(), at.timestamp()))
                 os.fsync(file.fileno())
         except BaseException:
             with suppress(OSError):
@@ -203,11 +205,12 @@ class ZipTarget:
         self._zip.start_dir = info.header_offset + _entry_bytes(self._file, info)
 
     @contextmanager
-    def entry(self, name: str, size: int) -> Iterator[Writer]:
+    def entry(self, name: str, size: int, at: datetime) -> Iterator[Writer]:
         self._forget()
         info = self._zip.zipinfo_cls(name) if hasattr(self._zip, "zipinfo_cls") else zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_STORED
         info.external_attr = 0o640 << 16
+        info.date_time = max(at, at.replace(year=1980)).timetuple()[:6]  # a zip knows no earlier year
         info.file_size = size
         start = self._zip.start_dir
         handle = self._zip.open(info, "w", force_zip64=size >= _LONG_BYTES)
@@ -288,7 +291,7 @@ def _whole_entries(file: IO[bytes], encrypted: bool) -> Iterator[Any]:
     size, at = os.fstat(file.fileno()).st_size, 0
     while at + _LOCAL.size <= size:
         file.seek(at)
-        mark, _, flags, method, _, _, crc, packed, plain, name_bytes, extra_bytes = _LOCAL.unpack(
+        mark, _, flags, method, clock, day, crc, packed, plain, name_bytes, extra_bytes = _LOCAL.unpack(
             file.read(_LOCAL.size)
         )
         if mark != _LOCAL_MARK or bool(flags & 1) != encrypted:
@@ -302,6 +305,8 @@ def _whole_entries(file: IO[bytes], encrypted: bool) -> Iterator[Any]:
             return
         info: Any = pyzipper.zipfile_aes.AESZipInfo(name) if encrypted else zipfile.ZipInfo(name)
         info.compress_type, info.flag_bits, info.external_attr = zipfile.ZIP_STORED, flags, 0o640 << 16
+        date = (day >> 9) + 1980, day >> 5 & 15, day & 31, clock >> 11, clock >> 5 & 63, (clock & 31) * 2
+        info.date_time = date
         info.CRC, info.compress_size, info.file_size, info.header_offset = crc, packed, plain, at
         if encrypted:
             if method != pyzipper.zipfile_aes.WZ_AES_COMPRESS_TYPE or len(extra.get(_AES, b"")) != 7:

@@ -16,6 +16,10 @@ SOUND: Final = "soun"
 _NOT_KEY: Final = 0x10000
 """sample_is_non_sync_sample in the flags of a sample."""
 
+_LATEST: Final = 1 << 53
+_LATEST_SHOWN: Final = (1 << 31) - 1
+"""Ticks that a damaged fragment may say, and no camera: days after the picture is decoded."""
+
 _SKIPPED_BY_ENTRY: Final = {PICTURE: 78, SOUND: 28}
 """Bytes of a sample entry before the boxes inside it: VisualSampleEntry and AudioSampleEntry."""
 
@@ -213,6 +217,8 @@ def _piece(trun: bytes, number: int, base: int, dts: int, defaults: Sequence[int
     durations, sizes, sample_flags, shown_after = (
         columns.pop(0) if here else [value] * count for here, value in zip(given, (*defaults, 0), strict=True)
     )
+    if not 0 <= dts < _LATEST or max(map(abs, shown_after)) > _LATEST_SHOWN:
+        raise NotOurs("a time beyond all measure")
     times = list(accumulate(durations[:-1], initial=dts))
     keys = [not each & _NOT_KEY for each in sample_flags]
     if first_flags is not None:

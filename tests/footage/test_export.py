@@ -5,6 +5,8 @@ from pathlib import Path
 
 import av
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.footage.export import ExportFailed, NoFootage, export_mp4
 from agent.footage.timeline import NS, Gap, SegmentRef
@@ -177,6 +179,33 @@ def test_without_one_file_that_can_be_read_there_is_no_export(tmp_path: Path, th
     with pytest.raises(NoFootage):
         export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_is_in_a_file_the_others_are_exported(
+    tmp_path: Path, three: list[SegmentRef], data: st.DataObject
+) -> None:
+    whole = Path(three[0].path).read_bytes()
+    spoilt = bytearray(whole)
+    heads = [at for kind in (b"moov", b"moof", b"trun", b"tfdt", b"stsd", b"mdat") for at in places(whole, kind)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.sampled_from(heads)) + data.draw(st.integers(-8, 60))
+        new = data.draw(st.binary(min_size=1, max_size=8))
+        spoilt[at : at + len(new)] = new
+    Path(three[1].path).write_bytes(spoilt[: data.draw(st.integers(1, len(spoilt)))])
+    target = tmp_path / "out.mp4"
+    for old in tmp_path.glob("out*.mp4"):
+        old.unlink()
+    result = export_mp4(three, T0, T0 + 12 * NS, target)
+    assert result.files
+    with av.open(target, "r") as container:
+        assert sum(bool(packet.size) for packet in container.demux(video=0)) >= 40, "what was not touched is there"
+
+
+def places(content: bytes, kind: bytes) -> list[int]:
+    """Where a kind of box begins."""
+    return [at for at in range(len(content)) if content.startswith(kind, at)]
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def test_a_folder_with_everything_in_it(tmp_path: Path, device: Device) -> None:
     with av.open(target / names[6]) as played:
         assert sum(1 for _ in played.decode(video=0)) == joined["frames"] == 65
     assert (built.altered, built.resumed) == ((), 0)
+    assert (target / names[1]).stat().st_mtime == (T0 + 4 * NS) / NS
     assert built.bytes == sum((target / name).stat().st_size for name in names)
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
@@ -370,6 +371,7 @@ def test_a_zip_that_other_programs_read(tmp_path: Path, device: Device) -> None:
         assert file.testzip() is None
         assert {each.compress_type for each in file.infolist()} == {zipfile.ZIP_STORED}
         assert file.read(SEGMENT) == Path(device.sources[1].path).read_bytes()
+        assert file.getinfo(SEGMENT).date_time == (2026, 9, 21, 22, 13, 24), "the facility's time"
 
 
 def test_a_password(tmp_path: Path, device: Device) -> None:
