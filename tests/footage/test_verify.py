@@ -145,7 +145,7 @@ def test_what_was_deleted_by_the_rules_is_bridged(place: Place) -> None:
 def test_a_file_that_was_never_readable_breaks_nothing(place: Place) -> None:
     """A disk failed in the middle of it: there is a row without digest and link, and the chain goes over it."""
     place.record(3, age_days=100)
-    seq, digest = place.last["main"]
+    _, digest = place.last["main"]
     start_ns = START_WALL_NS - 100 * _DAY_NS + 4 * _LENGTH_NS
     path = segment_path(_CAMERA, "main", start_ns, 4)
     (place.volume.path / path).write_bytes(b"?")
