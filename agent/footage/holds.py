@@ -25,7 +25,7 @@ from agent.footage.journal import Journal, JournalWaits
 from agent.footage.journal_chain import Kind
 from agent.footage.rows import Statement
 from agent.seldom import Seldom
-from agent.wire import Refused, Reply, Request, WireError
+from agent.wire import Refused, Reply, Request, WireError, to_frame
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ ALL_EVERY_NS: Final = 60 * 10**9
 
 MOST_WAITING: Final = 32
 PAGE: Final = 100
-"""Holds of one answer: each takes up to half a kilobyte of a frame."""
+PAGE_BYTES: Final = 60_000
+"""Of one answer: a frame of the wire holds 64 KiB."""
 
 _LONGEST: Final = {"who": 128, "why": 1024}
 
@@ -180,9 +181,16 @@ class Holds:
         now_ns = self._clock.wall_ns()
         shown = [each for each in found if request.args.get("all") or each.active(now_ns)]
         shown.sort(key=lambda each: (each.from_ns, each.id), reverse=True)
-        page = shown[start : start + PAGE]
-        more = start + PAGE if len(shown) > start + PAGE else None
-        reply.done({"holds": [self._told(each) for each in page], "next": more})
+        page: list[dict[str, Any]] = []
+        room = PAGE_BYTES
+        for hold in shown[start : start + PAGE]:
+            told = self._told(hold)
+            room -= len(to_frame(told))
+            if page and room < 0:
+                break
+            page.append(told)
+        more = start + len(page) if len(shown) > start + len(page) else None
+        reply.done({"holds": page, "next": more})
 
     def _later(self, wish: Callable[[], dict[str, Any]], reply: Reply) -> None:
         try:

@@ -51,12 +51,18 @@ def oldest(
     there = sorted(set(volumes))
     found: list[Stored] = []
     after_seq = -1
-    label: tuple[int, int] | None = None
+    newest_ns: int | None = None
     for _ in range(_WINDOWS):
         rows = _window(connection, reel, there, after_seq, most + _MORE)
+        if not rows:
+            break
         labels = [(row["start_ns"], row["end_ns"]) for row in rows]
-        seed = [label] if label is not None else []
-        dates = dated([*seed, *labels], now_ns)[len(seed) :]
+        before_ns = _buried_end(connection, reel, rows[0]["seq"], now_ns) if newest_ns is None else newest_ns
+        dates = dated(labels, now_ns, before_ns)
+        newest_ns = next((date for date in reversed(dates) if date is not None), before_ns)
+        if dates[-1] is None:
+            next_ns = _next_believed(connection, reel, rows[-1]["seq"], newest_ns or 0)
+            dates = dated(labels, now_ns, before_ns, next_ns)
         last: tuple[int, int] | None = None
         for row, date in zip(rows, dates, strict=True):
             last = protection.of(reel[0], row["start_ns"], row["end_ns"])
@@ -64,7 +70,7 @@ def oldest(
                 found.append(_stored(reel, row, date))
         if len(rows) < most + _MORE or len(found) >= most:
             break
-        after_seq, label = rows[-1]["seq"], labels[-1]
+        after_seq = rows[-1]["seq"]
         if last is not None and not found:
             beyond = _first_after(connection, reel, last[1])
             if beyond is None:
@@ -82,6 +88,25 @@ def _window(
         f" AND state != 'open' AND volume IN ({marks}) ORDER BY seq LIMIT ?",
         (*reel, after_seq, *volumes, limit),
     ).fetchall()
+
+
+def _buried_end(connection: sqlite3.Connection, reel: tuple[str, str], seq: int, now_ns: int) -> int | None:
+    """Where the footage ended, by labels that can be true, that was deleted before this segment."""
+    row = connection.execute(
+        "SELECT MAX(to_ns) FROM tombstone WHERE camera = ? AND stream = ? AND first_seq < ? AND to_ns <= ?",
+        (*reel, seq, now_ns),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def _next_believed(connection: sqlite3.Connection, reel: tuple[str, str], seq: int, newest_ns: int) -> int | None:
+    """The end of the next segment whose label is no earlier than what was recorded before it."""
+    row = connection.execute(
+        "SELECT end_ns FROM segment WHERE camera = ? AND stream = ? AND start_ns >= ? AND seq > ?"
+        " AND end_ns IS NOT NULL ORDER BY start_ns LIMIT 1",
+        (*reel, newest_ns, seq),
+    ).fetchone()
+    return int(row[0]) if row else None
 
 
 def _first_after(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int) -> int | None:

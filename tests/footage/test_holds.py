@@ -1,0 +1,230 @@
+"""The chore of holds: what incidents ask for, whatever the order of starts, and what people may do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.facts import Text
+from agent.footage.hold import AFTER_NS, BEFORE_NS, Hold
+from agent.footage.holds import Holds, Seen
+from agent.processes.record_chores import incidents_of
+from agent.wire import MAX_FRAME_BYTES, Peer, Refused, Reply, Request, Server, to_frame
+from tests.fakes.kept import DAY_S, Kept, S
+
+TERM_NS = 180 * 86_400 * S
+
+
+class Alarm:
+    """What the alarm process answers; a real socket in front of it."""
+
+    def __init__(self, runtime: Path) -> None:
+        self.socket = runtime / "alarm.sock"
+        self.incidents: list[dict[str, Any]] = []
+        self.asked: list[bool] = []
+        self._server: Server | None = None
+
+    def start(self) -> None:
+        self._server = Server(self.socket, {"incidents": self._answer})
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _answer(self, request: Request, reply: Reply) -> None:
+        open_only = bool(request.args["open_only"])
+        self.asked.append(open_only)
+        over = ("reset", "closed")
+        reply.done({"incidents": [each for each in self.incidents if not open_only or each["state"] not in over]})
+
+
+class Rig(Kept):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.alarm = Alarm(folder)
+        self.chore = self.make()
+
+    def make(self) -> Holds:
+        seen = Seen({"Z1": [self.a], "Z2": []}, {"R1": [self.a, self.b]})
+        return Holds(
+            self.index,
+            self.journal,
+            self.clock,
+            incidents_of(self.alarm.socket),
+            seen,
+            {"A": self.a, "B": self.b},
+            TERM_NS,
+        )
+
+    def turn(self, seconds: float = 3.0) -> dict[str, Hold]:
+        self.clock.move(seconds)
+        self.chore.step(self.now)
+        return {each.id: each for each in self.chore.current() or []}
+
+    def press(self, name: str = "i1", **changed: Any) -> dict[str, Any]:
+        now_ns = self.clock.wall_ns()
+        return {
+            "id": name, "kind": "panic", "subject": "zone/Z1", "name": "button", "room": "R1", "state": "triggered",
+            "triggered_ns": now_ns, "last_ns": now_ns, "restored_ns": None, "reset_ns": None, **changed,
+        }  # fmt: skip
+
+    def ask(self, verb: str, **args: Any) -> dict[str, Any]:
+        """What a verb answers; the chore turns meanwhile. Raises Refused."""
+        frames: list[dict[str, Any]] = []
+        reply = Reply(frames.append, 1)
+        getattr(self.chore, f"verb_{verb}")(Request(verb, args, Peer(1, 0, 0)), reply)
+        self.turn(0.5)
+        (frame,) = frames
+        if not frame["ok"]:
+            raise Refused(frame["error"]["code"], Text(frame["error"]["zh"], frame["error"]["en"]))
+        answer: dict[str, Any] = frame["result"]
+        return answer
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    found = Rig(tmp_path)
+    yield found
+    found.alarm.stop()
+    found.close()
+
+
+def test_an_incident_is_held_while_it_is_open_and_then_for_its_term(rig: Rig) -> None:
+    rig.alarm.start()
+    press = rig.press()
+    rig.alarm.incidents = [press]
+    (hold,) = rig.turn().values()
+    assert (hold.camera, hold.from_ns, hold.to_ns, hold.until_ns) == (
+        rig.a,
+        press["triggered_ns"] - BEFORE_NS,
+        None,
+        None,
+    )
+    rig.clock.move(100)
+    rig.alarm.incidents = [{**press, "state": "reset", "reset_ns": rig.clock.wall_ns()}]
+    reset_ns = rig.clock.wall_ns()
+    (after,) = rig.turn().values()
+    assert (after.id, after.to_ns, after.until_ns) == (hold.id, reset_ns + AFTER_NS, reset_ns + AFTER_NS + TERM_NS)
+    written = len(rig.journal_rows("hold"))
+    for _ in range(50):
+        rig.turn()
+    assert len(rig.journal_rows("hold")) == written == 2, "nothing new is nothing written"
+
+
+def test_the_alarm_process_may_start_last_or_be_away_while_an_incident_ends(rig: Rig) -> None:
+    press = rig.press()
+    assert rig.turn() == {}
+    rig.alarm.start()
+    rig.alarm.incidents = [press]
+    assert len(rig.turn()) == 1
+    rig.alarm.stop()
+    rig.turn()
+    rig.alarm.incidents = [
+        {**press, "state": "reset", "reset_ns": rig.clock.wall_ns()},
+        rig.press("i2", kind="tamper", subject="zone/Z2", state="reset", reset_ns=rig.clock.wall_ns()),
+    ]
+    rig.alarm.start()
+    found = rig.turn()
+    assert {(each.incident, each.camera) for each in found.values()} == {("i1", rig.a), ("i2", rig.a), ("i2", rig.b)}
+    assert all(each.to_ns is not None for each in found.values())
+
+
+def test_an_incident_of_an_unknown_place_holds_every_camera_and_a_fault_none(rig: Rig) -> None:
+    rig.alarm.start()
+    rig.alarm.incidents = [
+        rig.press("i1", subject="zone/Z9", room=None),
+        rig.press("i2", kind="fault"),
+        rig.press("i3", kind="camera_silent", subject="camera/C01"),
+    ]
+    (hold,) = rig.turn().values()
+    assert (hold.incident, hold.camera) == ("i1", None)
+
+
+def test_holds_survive_a_restart_and_the_loss_of_the_index(rig: Rig) -> None:
+    rig.alarm.start()
+    rig.alarm.incidents = [rig.press()]
+    before = rig.turn()
+    mine = rig.ask("hold", cameras=["B"], from_ns=5, to_ns=9, who="ann", why="complaint", days=None)["holds"][0]
+    rig.ask("release", id=mine["id"][:6], who="bea", why="settled")
+    before = {each.id: each for each in rig.chore.current() or []}
+    rig.alarm.stop()
+    rig.restart()
+    rig.chore = rig.make()
+    assert {each.id: each for each in rig.chore.current() or []} == before
+    rig.close()
+    for path in rig.folder.glob("footage.db*"):
+        path.unlink()
+    rig.begin()
+    rig.chore = rig.make()
+    assert {each.id: each for each in rig.chore.current() or []} == before
+
+
+def test_people_hold_with_a_reason_and_a_term_and_release_with_a_reason(rig: Rig) -> None:
+    answer = rig.ask("hold", cameras=["A", "B"], from_ns=10, to_ns=20, who="ann/1000", why="complaint", days=30)
+    assert [each["camera"] for each in answer["holds"]] == ["A", "B"]
+    held = rig.clock.wall_ns() + 30 * 86_400 * S
+    assert all(abs(each["until_ns"] - held) < DAY_S * S for each in answer["holds"])
+    listed = rig.ask("holds", all=False)
+    assert {each["id"] for each in listed["holds"]} == {each["id"] for each in answer["holds"]}
+    gone = rig.ask("release", id=answer["holds"][0]["id"], who="bea/1001", why="settled")["hold"]
+    assert (gone["released_by"], gone["active"]) == ("bea/1001", False)
+    assert len(rig.ask("holds", all=False)["holds"]) == 1
+    assert len(rig.ask("holds", all=True)["holds"]) == 2
+    (release,) = rig.journal_rows("release")
+    assert release.told()["why"] == "settled"
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "code"),
+    [
+        ("hold", {"cameras": ["X"], "from_ns": 1, "to_ns": 2, "who": "a", "why": "b"}, "no_such_camera"),
+        ("hold", {"cameras": None, "from_ns": 2, "to_ns": 2, "who": "a", "why": "b"}, "bad_range"),
+        ("hold", {"cameras": None, "from_ns": "1", "to_ns": 2, "who": "a", "why": "b"}, "bad_range"),
+        ("hold", {"cameras": None, "from_ns": 1, "to_ns": 2, "who": "a", "why": " "}, "bad_request"),
+        ("hold", {"cameras": None, "from_ns": 1, "to_ns": 2, "who": "", "why": "b"}, "bad_request"),
+        ("hold", {"cameras": None, "from_ns": 1, "to_ns": 2, "who": "a", "why": "b", "days": 0}, "bad_request"),
+        ("hold", {"cameras": [], "from_ns": 1, "to_ns": 2, "who": "a", "why": "b"}, "bad_request"),
+        ("release", {"id": "zz", "who": "a", "why": "b"}, "no_such_hold"),
+        ("release", {"id": "", "who": "a", "why": "b"}, "no_such_hold"),
+        ("holds", {"start": -1}, "bad_request"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_and_changes_nothing(
+    rig: Rig, verb: str, args: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        rig.ask(verb, **args)
+    assert refused.value.code == code
+    assert rig.chore.current() == []
+
+
+def test_the_hold_of_an_open_incident_is_not_released_and_a_released_one_not_made_again(rig: Rig) -> None:
+    rig.alarm.start()
+    press = rig.press()
+    rig.alarm.incidents = [press]
+    (hold,) = rig.turn().values()
+    with pytest.raises(Refused) as refused:
+        rig.ask("release", id=hold.id, who="ann", why="in the way")
+    assert refused.value.code == "incident_open"
+    rig.alarm.incidents = [{**press, "state": "reset", "reset_ns": rig.clock.wall_ns()}]
+    rig.turn()
+    rig.ask("release", id=hold.id, who="ann", why="a false alarm")
+    for _ in range(30):
+        (after,) = rig.turn().values()
+    assert after.released_by == "ann"
+
+
+def test_many_holds_are_told_page_by_page_and_each_page_fits_a_frame(rig: Rig) -> None:
+    for number in range(130):
+        rig.hold(Hold(f"h{number}", rig.a, number, None, "w" * 128, "y" * 1024, None, 0, None))
+    found: list[str] = []
+    start: int | None = 0
+    while start is not None:
+        page = rig.ask("holds", all=True, start=start)
+        assert len(to_frame({"v": "1.0", "id": 1, "ok": True, "result": page})) < MAX_FRAME_BYTES
+        found += [each["id"] for each in page["holds"]]
+        start = page["next"]
+    assert len(found) == len(set(found)) == 130
