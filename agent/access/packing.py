@@ -29,7 +29,7 @@ from agent.facts import Text
 from agent.footage.export import ExportFailed, NoFootage
 from agent.footage.files import room_on
 from agent.footage.manifest import PAGE, Circumstances, Film, Source
-from agent.footage.package import Built, Wanted, build, needed_bytes
+from agent.footage.package import NOT_YET, Built, Wanted, build, needed_bytes
 from agent.footage.package_target import note, open_target, refuse_target, remove_staged, staged
 from agent.footage.timeline import Gap, GapReason
 from agent.wire import Refused, WireError
@@ -276,7 +276,8 @@ def _around(
 
 
 def _words() -> dict[str, dict[str, str]]:
-    return {name: {"zh": text.zh, "en": text.en} for name, text in REASONS.items()}
+    words = {**REASONS, NOT_YET: Text("尚未录到，不是中断", "not recorded yet, no gap")}
+    return {name: {"zh": text.zh, "en": text.en} for name, text in words.items()}
 
 
 def _note_end(screen: Screen, runtime: Path, wish: PackageWish, asked: _Asked, built: Built) -> None:

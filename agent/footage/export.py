@@ -134,16 +134,17 @@ def plan_joined(
     split_at_gaps: bool = False,
     comment: Mapping[str, Any] | None = None,
     sound: bool = True,
+    most_bytes: Mapping[str, int] | None = None,
 ) -> list[Planned]:
     """The joined files of a range, none when it holds no pictures. Segments in `bad` are left out, and those that
-    cannot be read are added to it."""
+    cannot be read are added to it. Of a file named in `most_bytes` no more is taken than that."""
     wished = [each for each in segments if each.path not in bad]
     parts: list[_Part] = []
     for group in plan_export(wished, from_ns, to_ns).groups:
         part: _Part | None = None
         for segment in group:
             try:
-                recorded = read(segment)
+                recorded = read(segment, (most_bytes or {}).get(segment.path))
             except OSError as error:
                 bad[segment.path] = Unreadable(segment.path, error).reason
                 continue

@@ -22,10 +22,16 @@ from agent.footage.copying import Progress, Unreadable, pieces_of
 from agent.footage.export import ExportFailed, NoFootage, Planned, plan_joined
 from agent.footage.manifest import Circumstances, Film, Packed, Source
 from agent.footage.package_target import PackageTarget
-from agent.footage.recorded import description, whole_bytes
+from agent.footage.recorded import description, end_ns, read, whole_bytes
+from agent.footage.samples import NotOurs
 from agent.footage.timeline import NS, Gap, GapReason, SegmentRef, Span, ledger, merge
 
 _READ_BYTES: Final = 1 << 20
+
+NOT_YET: Final = "not_yet"
+"""In the place of a gap's reason: footage comes fragment by fragment, the last one is not on the disk."""
+
+NOT_YET_NS: Final = 3 * NS
 
 Prove = Callable[[Film], Mapping[str, Any] | None]
 """The recorder's answer to `proof` for a film; None when there is none."""
@@ -144,6 +150,8 @@ class _Building:
         self._tell(self._done)
         said = description(source.path)
         source = replace(source, bytes=hashed.size, quality=_text(said, "quality"), before=_text(said, "chain"))
+        if source.state == "open":
+            source = replace(source, end_ns=_end_of(source))
         detail = made.segment_detail(film, source, self._around.zone, hashed.digest)
         if detail["as_recorded"] is False:
             self._altered.append(name)
@@ -184,8 +192,9 @@ class _Building:
         while again:
             again = False
             planned = plan_joined(
-                segments, from_ns, to_ns, self._bad, split_at_gaps=True, comment=comment, sound=self._wanted.sound
-            )
+                segments, from_ns, to_ns, self._bad, split_at_gaps=True, comment=comment, sound=self._wanted.sound,
+                most_bytes={source.path: source.bytes for source in film.sources if source.state == "open"},
+            )  # fmt: skip
             for each in planned:
                 try:
                     self._join(film, each, next(numbers))
@@ -227,7 +236,14 @@ class _Building:
         ]
         asked = self._around.requested_from_ns, self._around.requested_to_ns
         found = ledger(spans, [*film.gaps, *gone], *asked)
-        return replace(film, spans=tuple(spans), gaps=found.gaps)
+        return replace(film, spans=tuple(spans), gaps=tuple(self._not_yet(gap) for gap in found.gaps))
+
+    def _not_yet(self, gap: Gap) -> Gap:
+        """Up to now, the last moments are not there yet; that is no gap of the recording."""
+        around = self._around
+        last = gap.to_ns == around.requested_to_ns and around.made_ns - around.requested_to_ns < NOT_YET_NS
+        short = gap.to_ns is not None and gap.to_ns - gap.from_ns < NOT_YET_NS
+        return replace(gap, reason=NOT_YET) if last and short and gap.reason == GapReason.UNRECORDED else gap
 
     def _small(self, name: str, kind: str, content: bytes) -> None:
         self._put(name, content)
@@ -319,6 +335,15 @@ def _reference(source: Source) -> SegmentRef:
 
 def _of(path: str, film: Film, zone: Any) -> str:
     return next(made.segment_name(film, source, zone) for source in film.sources if source.path == path)
+
+
+def _end_of(source: Source) -> int:
+    """When the last picture is over that was packed of a segment that is being recorded."""
+    try:
+        recorded = read(_reference(source), source.bytes)
+    except (OSError, NotOurs):
+        recorded = None
+    return source.end_ns if recorded is None else end_ns(recorded)
 
 
 def _text(said: Mapping[str, Any], key: str) -> str:

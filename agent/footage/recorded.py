@@ -58,11 +58,13 @@ class Wanted:
     to_end: bool
 
 
-def read(segment: SegmentRef) -> Recorded | None:
-    """The file of a segment; None when there is no picture in it yet. Raises OSError, NotOurs."""
+def read(segment: SegmentRef, most_bytes: int | None = None) -> Recorded | None:
+    """The file of a segment, or the first `most_bytes` of it; None when there is no picture in it yet. Raises OSError,
+    NotOurs."""
     number = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(number).st_size
+        size = size if most_bytes is None else min(size, most_bytes)
         found = _fragments(number, 0, size, {})
         tracks, pieces = found.tracks, found.pieces
         if segment.state != "open" and found.end < size:
@@ -97,6 +99,12 @@ def description(path: str) -> dict[str, Any]:
     except (OSError, StopIteration, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def end_ns(recorded: Recorded) -> int:
+    """When the last picture of the file is over."""
+    last = [piece for piece in recorded.pieces if piece.track == recorded.picture.number][-1]
+    return recorded.wall_ns(recorded.first_shown + last.dts[-1] + last.last_duration - recorded.first_dts)
 
 
 def wanted(recorded: Recorded, from_ns: int, to_ns: int) -> Wanted | None:

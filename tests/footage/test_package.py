@@ -300,6 +300,38 @@ def test_a_segment_that_gets_shorter_leaves_no_half_of_it(tmp_path: Path, device
     assert (found.verdict, set(found.files.values())) == (Verdict.AUTHENTIC, {Standing.GOOD})
 
 
+def test_the_segment_that_is_being_recorded(tmp_path: Path, device: Device) -> None:
+    """It grows meanwhile: the joined file holds no picture that the packed original does not."""
+    last = device.sources[-1]
+    path = Path(last.path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    now_ns = last.start_ns + 2 * NS
+    device.sources[-1] = replace(last, state="open", end_ns=now_ns, digest=None, chain=None, bytes=len(whole) // 2)
+    device.links.pop()
+
+    def grow(done: int, total: int) -> None:
+        if done >= sum(source.bytes for source in device.sources[:-1]) + 1000:
+            path.write_bytes(whole)
+
+    asked = wanted([device.film()], T0, now_ns)
+    built = pack(device, tmp_path / "out", wanted=asked, progress=grow)
+    (film,) = built.films
+    assert path.stat().st_size == len(whole), "it did grow"
+    packed = tmp_path / "out" / "C01/main/2026-09-21_22.13.40_00000004.mp4"
+    joined = sorted((tmp_path / "out" / "joined").iterdir())[-1]
+    assert whole.startswith(packed.read_bytes())
+    counts = []
+    for each in (packed, joined):
+        with av.open(each, "r") as played:
+            counts.append(sum(1 for _ in played.decode(video=0)))
+    assert counts[0] == counts[1] > 0
+    assert film.sources[-1].end_ns == last.start_ns + counts[0] * NS // 10
+    assert [gap.reason for gap in film.gaps] == ["unrecorded", "not_yet"]
+    found = checked(tmp_path / "out", device.fingerprint)
+    assert (found.verdict, found.chains[0].standing) == (Verdict.AUTHENTIC, "proved")
+
+
 def test_nothing_to_pack(tmp_path: Path, device: Device) -> None:
     for source in device.sources:
         Path(source.path).unlink()
