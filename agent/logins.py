@@ -8,9 +8,9 @@ use the same account among them, and stay locked after the password is mended. S
   acceptance: the next attempt is due after 10 s, then after 60 s, then every 15 minutes, whoever makes it.
 - A password file that changed, and a start of the process (settings that changed), make the next attempt free.
 
-A lone stream asks four times in half an hour, and so do the main and sub stream and vision together. The price: after the
-password was changed on the camera, back to ours, it may take 15 minutes until footage goes on (touching the password
-file ends the wait). After our side was mended it takes two seconds.
+A lone stream asks four times in half an hour, and so do the main and sub stream and vision together. The price:
+after the password was changed on the camera, back to ours, it may take 15 minutes until footage goes on (touching the
+password file ends the wait). After our side was mended it takes two seconds.
 
 Invariants
 1. No password, and nothing made from one, is kept or written: a password is known by the stamp of its file.
@@ -31,6 +31,9 @@ from agent.clock import Clock
 
 WAITS_S: Final = (10.0, 60.0, 900.0)
 """After the first, the second and every further refusal."""
+
+_RTSP_PORT: Final = 554
+"""Another port is another device: several may stand behind one address. One found by ONVIF is taken to use this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,10 @@ class Login:
         self._logins = logins
         self._address = address
         self._clock = clock
-        host = urlsplit(address.url).hostname or ""
-        self._key = hashlib.sha256(f"{address.username or ''}@{host}".encode()).hexdigest()[:16]
+        parts = urlsplit(address.url)
+        port = (parts.port or _RTSP_PORT) if parts.scheme.startswith("rtsp") else _RTSP_PORT
+        who = f"{address.username or ''}@{parts.hostname}:{port}"
+        self._key = hashlib.sha256(who.encode()).hexdigest()[:16]
         self._refused_with: str | None = None
         self._stamp = ""
 

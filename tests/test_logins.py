@@ -98,12 +98,20 @@ def test_other_users_and_hosts_have_tallies_of_their_own(tmp_path: Path) -> None
     logins = Logins(tmp_path / "logins", clock)
     refused = logins.login(address(tmp_path))
     attempts([refused], clock, 5)
-    for other in (address(tmp_path, user="guard"), address(tmp_path, "rtsp://10.0.0.6/main")):
+    others = ("rtsp://10.0.0.6/main", "rtsp://10.0.0.5:1554/main")
+    for other in (address(tmp_path, user="guard"), *(address(tmp_path, url) for url in others)):
         login = logins.login(other)
         assert login.may_try()
         login.refused()
         clock.move(WAITS_S[0] + 1)
         assert login.may_try(), "its own first wait"
+
+
+def test_the_same_device_by_onvif_has_the_same_tally(tmp_path: Path) -> None:
+    clock = MovedClock()
+    logins = Logins(tmp_path / "logins", clock)
+    streams = [logins.login(address(tmp_path, url)) for url in ("onvif://10.0.0.5", "rtsp://10.0.0.5:554/main")]
+    assert most_within(attempts(streams, clock, 90), 1800) == 4
 
 
 def test_nothing_of_the_password_is_written(tmp_path: Path) -> None:

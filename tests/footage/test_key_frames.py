@@ -54,6 +54,7 @@ def test_the_camera_is_asked_to_connect_anew_and_the_file_ends(rig: Rig) -> None
     assert asked
     assert abs(asked[0] - due_s) < 1
     rig.camera.end(detail=f"key_frame_overdue: {round(asked[0])}")
+    rig.wait(0.5)
     rig.camera.open()
     rig.play(5)
     rig.finish()
