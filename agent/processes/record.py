@@ -37,7 +37,7 @@ from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.footage.reindex import answer_reindex
 from agent.health import Liveness
 from agent.logins import Logins
-from agent.processes.record_chores import holds_of, ledger_of, retention_of
+from agent.processes.record_chores import REAL, Scale, holds_of, ledger_of, retention_of
 from agent.settings.load import load
 from agent.settings.models import Settings
 from agent.wire import FactSender, Refused, Reply, Request, Server, Verb
@@ -81,7 +81,8 @@ def plans(settings: Settings) -> list[CameraPlan]:
 class Record:
     """Everything of the record process, built from leaf to root."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, scale: Scale = REAL) -> None:
+        """`scale` is another one in tests alone."""
         self._clock = clock
         self._started_ns = clock.wall_ns()
         self._plans = plans(settings)
@@ -97,6 +98,7 @@ class Record:
             segment_s=settings.footage.segment_s,
             sync_every_s=settings.footage.sync_every_s,
             silent_after_s=settings.footage.silent_after_s,
+            reserve_bytes=scale.last_ditch_bytes,
             algorithm=settings.footage.hash,
             logins=Logins(runtime / "logins", clock),
         )
@@ -107,7 +109,9 @@ class Record:
         )
         self._leases = Leases()
         self._holds = holds_of(settings, index, self._journal, clock)
-        self._retention = retention_of(settings, recorder, self._journal, self._holds, self._leases, clock, _boot_id())
+        self._retention = retention_of(
+            settings, recorder, self._journal, self._holds, self._leases, clock, _boot_id(), scale
+        )
         self._sweep, self._rectification = ledger_of(settings, recorder, self._journal, clock, _boot_id())
         self._keeper = Keeper(self._chores(settings), clock)
         verbs: dict[str, Verb] = {"status": self._status, "spans": self._spans, "segments": self._segments}
@@ -135,6 +139,7 @@ class Record:
         turns = self._recorder.turns
         ready = False
         while not self._clock.wait(self._stop, LOOK_EVERY_S):
+            self._recorder.replace_hung()
             turned = self._recorder.turns != turns
             turns = self._recorder.turns
             teller.tell([*self._recorder.faults(), *self._keeper.faults()], turned)

@@ -1,6 +1,7 @@
 """The chores of the record process, made from the settings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,22 +20,35 @@ from agent.footage.rectification import Rectification
 from agent.footage.reel import MAIN, SUB
 from agent.footage.retention import GB, Policy, Recorded
 from agent.footage.sweep import Sweep
+from agent.footage.volumes import RESERVE_BYTES
 from agent.settings.models import Settings
 from agent.wire import WireError, call
 
 ASK_TIMEOUT_S = 2.0
 
 
-def policy_of(settings: Settings) -> Policy:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What is of another size in tests alone: a day, and where the recorder stops."""
+
+    day_ns: int = DAY_NS
+    last_ditch_bytes: int = RESERVE_BYTES
+
+
+REAL = Scale()
+
+
+def policy_of(settings: Settings, day_ns: int = DAY_NS) -> Policy:
     """How long footage is kept, by the settings."""
     footage = settings.footage
     sub_days = footage.target_days if footage.sub_target_days is None else footage.sub_target_days
     return Policy(
-        footage.minimum_days * DAY_NS,
-        {MAIN: footage.target_days * DAY_NS, SUB: sub_days * DAY_NS},
+        footage.minimum_days * day_ns,
+        {MAIN: footage.target_days * day_ns, SUB: sub_days * day_ns},
         None if footage.quota_gb is None else int(footage.quota_gb * GB),
         None if footage.reserve_gb is None else int(footage.reserve_gb * GB),
         footage.overwrite == "oldest",
+        day_ns,
     )
 
 
@@ -91,6 +105,7 @@ def retention_of(
     leases: Leases,
     clock: Clock,
     boot: str,
+    scale: Scale = REAL,
 ) -> Retention:
     """The chore of retention."""
     importance = {camera_uuid(settings.facility.id, camera.id): camera.importance for camera in settings.cameras}
@@ -103,6 +118,7 @@ def retention_of(
         return [Recorded(*reel, rate, importance.get(reel[0], 5)) for reel, rate in recorder.rates().items()]
 
     return Retention(
-        recorder.index, journal, policy_of(settings), clock, boot,
+        recorder.index, journal, policy_of(settings, scale.day_ns), clock, boot,
         volumes=recorder.mounted, holds=held, recorded=recorded, degrade=recorder.spare,
+        last_ditch_bytes=scale.last_ditch_bytes, wait_ns=scale.day_ns,
     )  # fmt: skip
