@@ -36,7 +36,7 @@ from agent.footage.rows import Last
 from agent.footage.sync import SLOW_S, SyncThread
 from agent.footage.timeline import NS, GapReason
 from agent.footage.track import Track
-from agent.footage.volumes import RESERVE_BYTES, Disk, Looked, Volumes
+from agent.footage.volumes import HUNG_S, RESERVE_BYTES, Disk, Looked, Volumes
 from agent.logins import Logins
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ class Recorder:
         self._dropped = 0
         self._slow_until_ns = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._life = 0
+        self._thread = self._make_thread()
 
     def start(self) -> None:
         """Open the index (a broken one is moved aside) and begin: with no index at all, if need be."""
@@ -122,6 +123,22 @@ class Recorder:
         for track in self._tracks:
             if not track.camera.join(0.1):
                 log.info("camera %s: the reader still waits for the camera and is left behind", track.plan.id)
+
+    def replace_hung(self) -> None:
+        """When the recording thread waits for a disk that does not answer and there is another volume, let another
+        thread go on there. Called by the process, from time to time."""
+        if self.stuck_s < HUNG_S:
+            return
+        hung = self.volumes.hung()
+        if not hung:
+            return
+        for disk in hung:
+            disk.hangs()
+        self._life += 1  # the one that waits ends when the disk lets it
+        self._tracks = [track.elsewhere() if track.disk in hung else track for track in self._tracks]
+        self._turn_over()
+        self._thread = self._make_thread()
+        self._thread.start()
 
     @property
     def stuck_s(self) -> float:
@@ -225,13 +242,19 @@ class Recorder:
     def _track(self, camera_uuid: str, stream: str) -> Track | None:
         return next((track for track in self._tracks if track.plan.key == (camera_uuid, stream)), None)
 
-    def _run(self) -> None:
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, args=(self._life,), name="recorder", daemon=True)
+
+    def _run(self, life: int) -> None:
         while not self._stop.is_set():
             now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
             self._look_at_volumes(now)
             self._look_at_index()
             for track in self._tracks:
                 self._turn(track, now)
+                if life != self._life:
+                    log.info("a recording thread whose disk did not answer ends: another has gone on")
+                    return
             self._look_at_comparisons()
             if self._store.damaged is not None:
                 self._tell(ConditionKind.FOOTAGE_DAMAGED, {"path": self._store.damaged})

@@ -11,7 +11,9 @@ Invariants
 
 import errno
 import logging
+import os
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -109,6 +111,7 @@ class Reel:
         """Where the footage ends, for all that is known."""
         self.disk: Disk | None = None
         """The volume that the open file is on, or the last one was."""
+        self._is_left = False
         self.retry_mono_ns = 0
         """After the file format refused a packet, the next attempt."""
         self._live: dict[str, int] = {}
@@ -139,6 +142,28 @@ class Reel:
                 self._ended.pop(path, None)
         return dict(self._live)
 
+    def elsewhere(self) -> "Reel":
+        """A reel that goes on while the disk of this one does not answer. Not a byte more goes into the file of this
+        one; it is settled when the disk is back, and counts as missing until then."""
+        other = copy(self)
+        self._is_left = True
+        other.leave()
+        return other
+
+    def was_left(self) -> bool:
+        """Whether another reel goes on for this one, whose thread waits for a disk: nothing that it still does counts.
+        It may become true at any moment."""
+        return self._is_left
+
+    def leave(self) -> None:
+        """Forget the open file, which another object goes on to hold."""
+        self._live, self._ended, self._put_run = {}, {}, list(self._put_run)
+        if self.segment is not None and self.row is not None and self.disk is not None:
+            self.segment.file.discard()
+            self.disk.sync.finish(self.segment.file, lambda _: None)
+            self.end_ns = self.row.start_ns
+        self.segment = self.row = None
+
     @property
     def seq(self) -> int:
         """The number of the newest file."""
@@ -157,6 +182,8 @@ class Reel:
     def open(self, opened: Opened, start_ns: int, run_offset_ns: int | None = None) -> bool:
         """Begin a file at `start_ns`. False when that cannot be: then there is a gap. A new run begins with it when
         `run_offset_ns` is given, wall minus monotonic time by which its packets are told."""
+        if self.was_left():
+            return False
         store = self._store
         disk = store.volumes.choose(self.disk)
         if disk is None or disk.mounted is None:
@@ -191,6 +218,10 @@ class Reel:
             store.index.submit(rows.drop_segment(volume.uuid, str(path)))
             self.gap(GapReason.CONNECTION_LOST, "")
             return False
+        if self.was_left():
+            segment.file.discard()
+            disk.sync.finish(segment.file, lambda _: None)
+            return False
         self.segment, self.row, self.disk = segment, row, disk
         is_first = run_offset_ns is not None
         self.limit_ns = first_length_ns(self._plan.uuid, store.segment_ns) if is_first else store.segment_ns
@@ -207,6 +238,8 @@ class Reel:
             segment.write(packet, times)
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self.abandon(self._refused(error, disk), _text(error))
+            return False
+        if self.was_left():
             return False
         self._live[row.path] = at_ns
         if disk.refused is not None and is_full(disk.refused) and segment.file.size_bytes > _WRITTEN_BYTES:
@@ -235,6 +268,8 @@ class Reel:
 
     def finish(self, end_ns: int) -> bool:
         """Close the file; its footage ends at `end_ns`. False when its end was refused: then it is abandoned."""
+        if self.was_left():
+            return False
         segment, row, store, disk = self.segment, self.row, self._store, self.disk
         assert segment is not None
         assert row is not None
@@ -263,6 +298,8 @@ class Reel:
 
     def abandon(self, reason: GapReason, detail: str, suspect: bool = False) -> None:
         """Let go of the file: what plays of it stays, the rest is a gap. `suspect`: what is on the disk is unknown."""
+        if self.was_left():
+            return
         segment, row, store, disk = self.segment, self.row, self._store, self.disk
         assert segment is not None
         assert row is not None
@@ -304,6 +341,8 @@ class Reel:
 
     def gap(self, reason: GapReason, detail: str) -> None:
         """There is no footage from its end on, for this reason; a gap that lasts already takes it."""
+        if self.was_left():
+            return
         now = stamp(self._store.clock)
         self.keep_up_with_clock(now)
         # An end that lies far in the future was told by another clock, in an earlier life of the machine.
@@ -346,6 +385,8 @@ class Reel:
 
     def end_gap(self, at_ns: int) -> None:
         """Footage goes on."""
+        if self.was_left():
+            return
         self._lasting = None
         self._store.index.submit(*rows.end_gap(*self._plan.key, at_ns))
 
@@ -365,15 +406,20 @@ class Reel:
             "quality": self._quality, "hash": store.algorithm, "chain": self._chain, "previous": row.previous or "",
             "codec": row.codec, "width": row.width, "height": row.height,
         }  # fmt: skip
-        directories = make_directories(disk.path, path)
+        directories, target = make_directories(disk.path, path), disk.path / path
+        number = store.opener(target)  # not within the camera's lock: the disk may not answer
         segment = self._camera.with_streams(
             opened.connection,
             lambda video, sound: Segment(
-                disk.path / path, video, described, store.opener, opened.parameter_sets, store.algorithm, sound
+                target, video, described, lambda _: number, opened.parameter_sets, store.algorithm, sound
             ),
         )
-        if segment is not None:
-            disk.sync.add(segment.file, directories)
+        if segment is None:
+            os.close(number)
+            with suppress(OSError):
+                target.unlink()
+            return None
+        disk.sync.add(segment.file, directories)
         return segment
 
     def _refused(self, error: Exception, disk: Disk) -> GapReason:

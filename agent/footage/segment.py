@@ -62,7 +62,7 @@ class HashedFile:
         if self._dead:
             return len(data)
         view = memoryview(data)
-        while view:
+        while view and not self._dead:  # another thread may discard the file while the disk holds this one up
             try:
                 written = os.write(self.number, view)
             except OSError:

@@ -73,6 +73,11 @@ class SyncThread:
             self._finished.append((file, done))
             self._wake.notify_all()
 
+    def waits_s(self) -> float:
+        """How long the round under way waits for the disk, 0 when there is none."""
+        since = self._busy_since_ns
+        return (self._mono_ns() - since) / 1e9 if since is not None else 0.0
+
     def slow_s(self) -> float:
         """How long the disk takes for a round of syncs: the one under way, or the last one."""
         since = self._busy_since_ns

@@ -11,6 +11,7 @@ Invariants
 
 import errno
 import logging
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ from agent.footage.timeline import (
     sane_head,
     should_cut,
 )
+from agent.footage.volumes import DOES_NOT_ANSWER, Disk
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,23 @@ class Track:
         self._measured = (now, 0)
 
     # What the recorder calls.
+
+    def elsewhere(self) -> "Track":
+        """A track that goes on on another volume, while the thread that turned this one waits for a disk."""
+        other = copy(self)
+        other.leave()
+        return other
+
+    def leave(self) -> None:
+        """Begin anew with the next key frame; called on the copy alone."""
+        self._reel = self._reel.elsewhere()
+        self._run, self._held, self._sound = None, [], Soundtrack()
+        self._reel.gap(GapReason.DISK_SLOW, DOES_NOT_ANSWER)
+
+    @property
+    def disk(self) -> Disk | None:
+        """The volume that is, or was last, recorded to."""
+        return self._reel.disk
 
     @property
     def live(self) -> dict[str, int]:

@@ -43,6 +43,12 @@ MOST_DOUBLINGS: Final = 7
 """Beside another volume, a failing disk is tried after 5 s, 10 s, ... at last every 11 minutes: every try costs the
 moments that it then refuses."""
 
+HUNG_S: Final = 4.0
+"""A disk that has not answered for so long is left to itself, if there is another. A disk that spins up takes longer
+seldom; one that fails makes the kernel wait for half a minute, and again."""
+
+DOES_NOT_ANSWER: Final = "the disk does not answer"
+
 PROBE_FILE: Final = ".probe"
 PROBE_BYTES: Final = 1 << 20
 """A disk that takes this much and syncs it is recorded to again: a fragment of a 4 Mbit/s camera is half of it."""
@@ -107,6 +113,7 @@ class Disk:
         self.comparison: Comparison | None = None
         self.next_check_ns = 0
         self.probe: Probe | None = None
+        self.is_hung = False
         self._refusals = 0
 
     def refuses(self, error: OSError, mono_ns: int) -> None:
@@ -116,6 +123,14 @@ class Disk:
             self.avoid_mono_ns = mono_ns + (REFUSED_NS << min(self._refusals, MOST_DOUBLINGS))
             self._refusals += 1
         self.retry_mono_ns = mono_ns + REFUSED_NS
+
+    def hangs(self) -> None:
+        """The disk does not answer: it is left alone until its sync thread gets through."""
+        log.error("%s does not answer: the cameras go on elsewhere", self.path)
+        self.is_hung, self.open, self.recovered = True, False, None
+        self.closed_for, self.detail = GapReason.DISK_SLOW, DOES_NOT_ANSWER
+        if self.comparison is not None:
+            self.comparison.ask_to_stop()
 
     def accepts(self) -> None:
         """The disk has taken a whole file and synced it. May be called by any thread."""
@@ -182,6 +197,13 @@ class Volumes:
         """Whether anything may be recorded at all."""
         return any(disk.open for disk in self.disks)
 
+    def hung(self) -> list[Disk]:
+        """Disks that do not answer, while there is another that does; none otherwise: then there is nothing to do but
+        wait. May be called by any thread."""
+        found = [disk for disk in self.disks if disk.open and disk.sync.waits_s() > HUNG_S]
+        well = any(disk.open and disk not in found and disk.refused is None for disk in self.disks)
+        return found if well else []
+
     @property
     def all_there(self) -> bool:
         """Whether every volume could be looked through."""
@@ -200,6 +222,9 @@ class Volumes:
         """Look at every volume whose turn it is; what is new there is recovered before it is recorded to."""
         recovered: list[tuple[Disk, Found]] = []
         for disk in self.disks:
+            if disk.is_hung and disk.sync.waits_s() > 0:
+                continue
+            disk.is_hung = False
             if now.mono_ns >= disk.next_check_ns:
                 disk.next_check_ns = now.mono_ns + CHECK_NS
                 found = self._check(disk, now, rebuilt, progress)

@@ -1,8 +1,11 @@
 """Disks of a test: files behind loop devices, with a real ext4 file system. Needs root."""
 
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+
+from tests.fakes.waiting import until
 
 
 def run(*command: str | Path, check: bool = True) -> str:
@@ -26,11 +29,48 @@ class Loop:
         run("losetup", "--detach", self.device, check=False)
 
 
-class LoopDisk:
-    """An ext4 file system of `size_mib`, to be mounted at any folder, filled, made read-only, and taken away."""
+class StallingLoop(Loop):
+    """A block device that answers no more while it is `frozen`, as a failing disk does for half a minute at a time:
+    qemu-storage-daemon offers the file, and is stopped."""
 
     def __init__(self, image: Path, size_mib: int) -> None:
-        self._loop = Loop(image, size_mib)
+        with image.open("wb") as file:
+            file.truncate(size_mib << 20)
+        offered = image.with_suffix(".offered")
+        offered.touch()
+        self._daemon = subprocess.Popen(
+            [
+                "qemu-storage-daemon",
+                "--blockdev", f"driver=file,filename={image},node-name=image",
+                "--blockdev", "driver=raw,file=image,node-name=disk",
+                "--export", f"type=fuse,id=disk,node-name=disk,mountpoint={offered},writable=on",
+            ],
+        )  # fmt: skip
+        until(lambda: offered.stat().st_size == size_mib << 20, 10, "the disk is offered")
+        self.image = image
+        self.device = run("losetup", "--find", "--show", offered)
+
+    def freeze(self) -> None:
+        """Answer no more."""
+        self._daemon.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Answer what was asked meanwhile."""
+        self._daemon.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.thaw()
+        super().close()
+        self._daemon.terminate()
+        self._daemon.wait(20)
+
+
+class LoopDisk:
+    """An ext4 file system of `size_mib`, to be mounted at any folder, filled, broken down, and taken away."""
+
+    def __init__(self, image: Path, size_mib: int, loop: Loop | None = None) -> None:
+        self._loop = loop or Loop(image, size_mib)
         self.device = self._loop.device
         self.at: Path | None = None
         run("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "65536", self.device)

@@ -20,7 +20,7 @@ from agent.footage.files import create_volume
 from agent.footage.naming import camera_uuid
 from agent.footage.survey import Wanted, survey
 from tests.fakes.camera import RtspServer, make_clip
-from tests.fakes.disks import LoopDisk, run
+from tests.fakes.disks import Loop, LoopDisk, StallingLoop, run
 from tests.fakes.recording import FACILITY, Recording, assert_decided
 from tests.fakes.waiting import until
 
@@ -71,9 +71,9 @@ class Facility:
         lines[2] = f"footage: {{volumes: [{listed}], segment_s: 10, silent_after_s: 4, {ROOM}}}"
         self.recording.settings.write_text("\n".join(lines) + "\n")
 
-    def disk(self, name: str, image: Path | None = None) -> LoopDisk:
+    def disk(self, name: str, image: Path | None = None, loop: Loop | None = None) -> LoopDisk:
         """A new disk, mounted there, made a volume."""
-        made = LoopDisk(image or self.folder / f"{name}.img", SIZE_MIB)
+        made = LoopDisk(image or self.folder / f"{name}.img", SIZE_MIB, loop)
         self.disks.append(made)
         made.mount(self.path(name))
         create_volume(self.path(name), FACILITY)
@@ -248,6 +248,36 @@ def test_a_disk_that_takes_no_more_bytes(facility: Facility) -> None:
     finally:
         facility.close()
         run("umount", "--lazy", store)
+
+
+@pytest.mark.needs_debian("qemu-storage-daemon")
+def test_a_disk_that_does_not_answer_holds_up_no_other(facility: Facility) -> None:
+    """Every thread that touches it waits for ever, in the kernel: others go on, and what it took is found again."""
+    stalling = StallingLoop(facility.folder / "a.img", SIZE_MIB)
+    facility.disk("a", loop=stalling)
+    facility.disk("b")
+    facility.start()
+    assert facility.on("a")
+    time.sleep(3)
+    frozen, frozen_ns = time.monotonic(), time.time_ns()
+    stalling.freeze()
+    try:
+        until(lambda: facility.on("b"), 20, "both cameras go on on b")
+        assert facility.told(ConditionKind.DISK_SLOW, "a", True, frozen)
+        before = facility.recording.camera("one")["packets"]
+        time.sleep(3)
+        assert facility.recording.camera("one")["packets"] > before
+        assert facility.on("b")
+    finally:
+        stalling.thaw()
+    until(lambda: facility.recording.status()["volumes"][0]["ok"], 20, "it is recorded to again")
+    until(lambda: "open" not in {row["state"] for row in facility.rows() if row["start_ns"] < frozen_ns}, 10, "settled")
+    answer = facility.recording.spans("one", frozen_ns - 2 * 10**9)
+    lost_s = sum(each["to_ns"] - each["from_ns"] for each in answer["gaps"]) / 1e9
+    assert {each["reason"] for each in answer["gaps"]} <= {"disk_slow"}
+    assert lost_s < 5, "what was read meanwhile waited in memory"
+    assert facility.recording.stop() == 0
+    assert facility.check() == []
 
 
 def test_a_disk_that_was_moved_is_recognised(facility: Facility) -> None:
