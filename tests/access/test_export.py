@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import av
@@ -69,9 +70,9 @@ def facility(tmp_path: Path) -> Iterator[Facility]:
         agent.stop_all()
 
 
-def run(agent: Facility, language: str = "zh", **changed: str) -> tuple[int, str, str]:
+def run(agent: Facility, language: str = "zh", **changed: Any) -> tuple[int, str, str]:
     out, errors = io.StringIO(), io.StringIO()
-    values = {"camera_id": "C01", "start": "2026-11-19 12:00", "end": "+10s", "why": "投诉", **changed}
+    values: dict[str, Any] = {"camera_id": "C01", "start": "2026-11-19 12:00", "end": "+10s", "why": "投诉", **changed}
     status = export(Screen(language, out, errors), agent.runtime, Wish(output=agent.output, **values), as_json=False)
     return status, out.getvalue(), errors.getvalue()
 

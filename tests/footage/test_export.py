@@ -1,5 +1,6 @@
 """Exports of real recorded files: they play, they hold what was asked for, and they say what is missing."""
 
+import fcntl
 import resource
 from pathlib import Path
 
@@ -147,6 +148,23 @@ def test_what_is_there_is_not_written_over(tmp_path: Path, three: list[SegmentRe
     with pytest.raises(ExportFailed):
         export_mp4(three, T0, T0 + 12 * NS, target)
     assert target.read_bytes() == b"mine"
+
+
+def test_what_a_killed_export_left_is_written_over(tmp_path: Path, three: list[SegmentRef]) -> None:
+    left = tmp_path / ".out.mp4.part"
+    left.write_bytes(bytes(1 << 20))
+    export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    assert seen(tmp_path / "out.mp4")[0] == 120
+    assert not left.exists()
+
+
+def test_two_exports_do_not_write_the_same_file(tmp_path: Path, three: list[SegmentRef]) -> None:
+    with (tmp_path / ".out.mp4.part").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ExportFailed) as busy:
+            export_mp4(three, T0, T0 + 12 * NS, tmp_path / "out.mp4")
+    assert "another export" in busy.value.text.en
+    assert (tmp_path / ".out.mp4.part").exists()
 
 
 def test_a_missing_file_is_a_gap(tmp_path: Path, three: list[SegmentRef]) -> None:

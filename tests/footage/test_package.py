@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import zipfile
@@ -367,6 +368,24 @@ def test_an_interrupted_export_goes_on(tmp_path: Path, device: Device, name: str
     assert built.resumed >= 2
     assert checked(target, device.fingerprint, password).verdict is Verdict.AUTHENTIC
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+@pytest.mark.parametrize("password", [None, PASSWORD])
+@pytest.mark.parametrize(("name", "room"), [("out", 10_000), ("out.zip", 60_000), ("out.zip", 10)])
+def test_a_full_disk_and_on_again(tmp_path: Path, device: Device, name: str, room: int, password: bytes | None) -> None:
+    """A limit on the size of files stands for a full disk: the program is told by the same kind of error."""
+    target = tmp_path / name
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(ExportFailed):
+            pack(device, target, password=password)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not target.exists()
+    built = pack(device, target, resume=True, password=password)
+    assert built.resumed == room // 25_000
+    assert checked(target, device.fingerprint, password).verdict is Verdict.AUTHENTIC
 
 
 @pytest.mark.parametrize("name", ["out", "out.zip"])
