@@ -64,7 +64,8 @@ def open_stream(
 ) -> InputContainer:
     """The streams at an address: `media` is `video` or `video+audio`, for a camera is not asked for what nobody takes.
     Raises agent.camera_address.NoPassword, OSError, ValueError or av.error.FFmpegError."""
-    asked = {"rtsp_transport": address.transport, "allowed_media_types": media, **options}
+    transport = {"multicast": "udp_multicast"}.get(address.transport, address.transport)
+    asked = {"rtsp_transport": transport, "allowed_media_types": media, **options}
     return av.open(address.with_credentials(), "r", options=asked, timeout=(OPEN_TIMEOUT_S, read_timeout_s))
 
 

@@ -115,7 +115,7 @@ class Camera(_Closed):
     room: Identifier | None = None
     main: CameraUrl
     sub: CameraUrl | None = None
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: Literal["tcp", "udp", "multicast"] = "tcp"
     username: str | None = None
     password_file: File | None = None
     record: bool = True

@@ -279,7 +279,6 @@ class _Peer:
             assert self._camera.multicast is not None, "a test that wants multicast names a group"
             group, port = self._camera.multicast
             port += 2 * len(self._routes)
-            udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
             udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
             self._routes[name] = _Route(None, udp, (group, port))
             return f"RTP/AVP;multicast;destination={group};port={port}-{port + 1};ttl=1"
