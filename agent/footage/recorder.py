@@ -94,7 +94,7 @@ class Recorder:
         self._life = 0
         self._thread = self._make_thread()
 
-    def start(self) -> None:
+    def start(self, prepare: Callable[[], None] = lambda: None) -> None:
         """Open the index (a broken one is moved aside) and begin: with no index at all, if need be."""
         try:
             self._open_index()
@@ -107,6 +107,7 @@ class Recorder:
         for track in self._tracks:
             self.index.submit(rows.put_camera(track.plan.uuid, track.plan.id, track.plan.name))
             track.camera.start()
+        prepare()
         self._thread.start()
 
     def stop(self, timeout_s: float = 8.0) -> None:

@@ -400,7 +400,7 @@ def open_gaps(
                 gap, told = (
                     (Gap(now_ns, None, reason), clock) if is_set_back else (Gap(last.end_ns, None, reason), last.clock)
                 )
-            index.submit(*rows.end_gap_by_footage(camera, stream), rows.put_gap(camera, stream, gap, told))
+            index.submit(*rows.end_gap_by_footage(camera, stream, clock.boot), rows.put_gap(camera, stream, gap, told))
 
 
 def _algorithm(told: Mapping[str, Any]) -> str:

@@ -177,19 +177,21 @@ def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
     ]
 
 
-def end_gap_by_footage(camera: str, stream: str) -> list[Statement]:
+def end_gap_by_footage(camera: str, stream: str, boot: str = "") -> list[Statement]:
     """A gap that lasts although footage follows it, because the power went before its end was written, ends where that
-    footage begins."""
-    footage = "FROM segment WHERE segment.camera = gap.camera AND segment.stream = gap.stream AND end_ns > start_ns"
+    footage begins. Footage of an earlier `boot`, or earlier in this one, does not follow it, whatever its wall time."""
+    footage = """FROM segment WHERE segment.camera = gap.camera AND segment.stream = gap.stream AND end_ns > start_ns
+        AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = segment.run AND CASE WHEN run.boot = gap.boot
+            THEN start_ns - run.wall_ns + run.mono_ns < gap.from_ns - gap.offset_ns ELSE gap.boot = ? END)"""
     return [
         (
             f"DELETE FROM gap WHERE {_LASTS} AND EXISTS (SELECT 1 {footage} AND start_ns = gap.from_ns)",
-            (camera, stream),
+            (camera, stream, boot or None),
         ),
         (
             f"""UPDATE gap SET to_ns = (SELECT start_ns {footage} AND start_ns > gap.from_ns ORDER BY start_ns LIMIT 1)
             WHERE {_LASTS}""",
-            (camera, stream),
+            (boot or None, camera, stream),
         ),
     ]
 

@@ -106,6 +106,14 @@ class Sweep:
         self._lasting: list[Fault] = []
         self._coverage: dict[str, float] = {}
 
+    def begin(self) -> None:
+        """The recorder starts: settle what lasts since its end. Before anything is recorded, so that nothing is lost of
+        what an earlier life knew; where the index cannot be read, `step` does it later."""
+        try:
+            self._live(stamp(self._clock))
+        except sqlite3.Error as error:
+            log.warning("the ledger begins later: %s", error)
+
     def step(self, now: Stamp) -> None:
         """Note that the recorder runs, and go a piece further. Raises sqlite3.Error."""
         self._live(now)
@@ -274,12 +282,12 @@ def _after_start(
         row = connection.execute(
             "SELECT from_ns, reason FROM gap WHERE camera = ? AND stream = ? AND to_ns IS NULL", reel
         ).fetchone()
-        if row is not None and row[0] > now.wall_ns:  # the clock was set back meanwhile
-            statements.append(rows.pull_gap(*reel, now.wall_ns, clock))
-        elif row is not None and before is not None:
+        if row is not None and before is not None:
             told = RowClock(before.boot, before.from_ns - before.from_mono_ns, before.quality)
             if before.ended == ENDED_UNTOLD and row[0] < before.to_ns:
                 statements += rows.turn_gap(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+            # Where the clock was set back meanwhile, the gap goes on from now.
+            statements.append(rows.pull_gap(*reel, now.wall_ns, clock))
             away = between(before, Stretch(0, boot, now.wall_ns, now.wall_ns, now.mono_ns, now.mono_ns, "", ()))
             if away and away[-1].reason == GapReason.CLOCK_STEP:
                 statements += rows.turn_gap(*reel, away[-1].from_ns, GapReason.CLOCK_STEP, told)

@@ -130,7 +130,7 @@ class Record:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self._sender.start()
-        self._recorder.start()
+        self._recorder.start(self._sweep.begin)
         self._keeper.start()
         self._server.start()
         volumes = [f"volume/{disk.path}" for disk in self._recorder.volumes.disks]

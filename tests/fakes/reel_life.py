@@ -87,6 +87,7 @@ class ReelLife:
         self.is_on = True
         self.camera.take()
         self.camera.open()
+        self.sweep.begin()
         self._recover()
         self._turn()
 
@@ -128,7 +129,10 @@ class ReelLife:
             self._turn()
 
     def wait(self, seconds: float) -> None:
-        """Time passes and no packet comes."""
+        """Time passes, for the camera too, and no packet comes."""
+        base = self.camera._stream.time_base
+        assert base is not None
+        self.camera.offset_ticks += int(round(seconds * 4) / 4 / base)
         for _ in range(round(seconds * 4)):
             self.clock.move(0.25)
             if self.is_on:
