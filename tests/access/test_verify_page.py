@@ -110,6 +110,10 @@ def test_a_package_is_consistent_and_with_its_fingerprint_authentic(
     assert enter(browser, device.fingerprint[:-1]) == "consistent"
     assert "39 位" in words(browser, "#typed-hint")
     assert enter(browser, "00000-" * 7 + "00000") == "foreign"
+    slip = device.fingerprint[:-1] + str((int(device.fingerprint[-1]) + 1) % 10)
+    assert enter(browser, slip) == "foreign"
+    assert "第 8 组" in words(browser, "#typed-hint")
+    assert device.fingerprint not in words(browser, "body")
     assert enter(browser, device.fingerprint.replace("-", " ")) == "authentic"
     assert words(browser, "#verdict-name") == "真实"
     browser.value("$('language').click()")
@@ -169,6 +173,16 @@ def test_a_folder_that_is_no_package(browser: Browser, copy: tuple[Device, Path]
         '{"format": "yunjian-package-1", "files": [{"name": "../x"}], "cameras": []}'
     )
     assert check(browser, copy[1]) == "none"
+
+
+def test_a_folder_that_is_dropped_onto_the_page(browser: Browser, packed: tuple[Device, Path]) -> None:
+    device, package = packed
+    browser.open("about:blank")
+    browser.open((package / "verify.html").as_uri())
+    browser.drop("#drop", [package])
+    until(lambda: verdict(browser) not in ("idle", "working"), 30, "the page has checked")
+    assert (verdict(browser), standings(browser)) == ("consistent", {})
+    assert enter(browser, device.fingerprint) == "authentic"
 
 
 def test_names_are_text_and_nothing_else(browser: Browser, copy: tuple[Device, Path]) -> None:

@@ -119,6 +119,16 @@ class Browser:
         node = self.ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.ask("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
+    def drop(self, selector: str, paths: list[Path]) -> None:
+        """Drag files or folders from outside onto an element, and let go."""
+        place = self.value(
+            f"(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector({json.dumps(selector)})"
+            ".getBoundingClientRect())"
+        )
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.ask("Input.dispatchDragEvent", type=kind, x=place[0], y=place[1], data=data)
+
     def picture(self, path: Path | None = None, *, whole: bool = False) -> bytes:
         """The page as a PNG, also written to `path`; the `whole` of it, or what fits into the window."""
         data = base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"])

@@ -199,7 +199,7 @@ def test_without_one_file_that_can_be_read_there_is_no_export(tmp_path: Path, th
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_is_in_a_file_the_others_are_exported(
     tmp_path: Path, three: list[SegmentRef], data: st.DataObject
