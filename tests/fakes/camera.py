@@ -21,15 +21,23 @@ LOOP = "?play_count=0"
 
 
 def make_clip(
-    path: Path, seconds: int = 4, fps: int = 10, size: tuple[int, int] = (320, 240), b_frames: int = 0
+    path: Path,
+    seconds: int = 4,
+    fps: int = 10,
+    size: tuple[int, int] = (320, 240),
+    b_frames: int = 0,
+    hevc: bool = False,
 ) -> None:
-    """A small H.264 file with a key frame each second and pictures that change."""
+    """A small H.264 (or H.265) file with a key frame each second and pictures that change."""
     width, height = size
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
+        stream = container.add_stream("libx265" if hevc else "libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"preset": "ultrafast", "g": str(fps), "bf": str(b_frames), "sc_threshold": "0"}
+        if hevc:
+            told = f"keyint={fps}:min-keyint={fps}:scenecut=0:bframes={b_frames}:open-gop=0:pools=1:log-level=none"
+            stream.options = {"preset": "ultrafast", "x265-params": told}
         for number in range(fps * seconds):
             picture = np.zeros((height, width, 3), np.uint8)
             picture[:, :, 1] = number * 4 % 255

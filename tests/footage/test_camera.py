@@ -71,6 +71,24 @@ def test_packets_of_a_real_stream(tmp_path: Path) -> None:
         assert camera.join(10)
 
 
+def test_h265_of_a_real_server(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", b_frames=2, hevc=True)
+    server = RtspServer(tmp_path)
+    server.start()
+    camera = Camera("one", Address(server.url("a.mp4")), SystemClock(), 2.0)
+    try:
+        camera.start()
+        opened, first = taken(camera, Arrived)[:2]
+        assert isinstance(opened, Opened)
+        assert isinstance(first, Arrived)
+        assert (opened.codec, opened.width, opened.height) == ("hevc", 320, 240)
+        assert first.packet.is_keyframe
+    finally:
+        camera.ask_to_stop()
+        server.stop()
+        assert camera.join(10)
+
+
 def test_a_stop_is_not_told_as_an_end_of_the_stream(tmp_path: Path) -> None:
     make_clip(tmp_path / "a.mp4")
     server = RtspServer(tmp_path)
