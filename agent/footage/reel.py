@@ -279,6 +279,8 @@ class Reel:
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self.abandon(self._refused(error, disk), _text(error))
             return False
+        if self.was_left():
+            return False
         self.segment = self.row = None
         self._live[row.path] = self.end_ns = end_ns
         self._end_offset_ns = self._offset_ns
@@ -318,6 +320,8 @@ class Reel:
         except OSError as error:
             log.warning("camera %s: %s cannot be read back: %s", self._plan.id, row.path, error)
             suspect = True
+        if self.was_left():
+            return
         if suspect:
             store.damaged = row.path
 

@@ -54,6 +54,8 @@ class HashedFile:
         self.dirty = False
         self.failed: str | None = None
         """Set by the sync thread: a sync failed, and what is on the disk is unknown."""
+        self.closed = False
+        """Set by the sync thread: the number may be another file's by now."""
         self._hash = new_hash(algorithm)
         self._dead = False
 

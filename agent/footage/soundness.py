@@ -117,7 +117,7 @@ def judge_stream(
     """5, 6, 7, 8, 11, 12 for the segments of one reel, in the order of their numbers. `damaged` are the paths of files
     that are known to have lost a part since they were closed: what follows them links to what they were."""
     before: Row | None = None
-    heads: list[Row] = []
+    heads: list[Row | None] = [None]
     left_open: Row | None = None
     for row in rows:
         yield from _judge_row(row, runs)
@@ -128,7 +128,7 @@ def judge_stream(
             yield from _judge_order(before, row, runs)
             if before.path not in damaged:
                 yield from _judge_links(heads, row, link)
-        heads = [*(heads if row.state in _MAY_BE_PASSED else []), row][-MOST_PASSED:]
+        heads = [*(heads if row.state in _MAY_BE_PASSED else []), row][-MOST_PASSED:]  # None: the beginning
         before = row
 
 
@@ -180,17 +180,19 @@ def _was_moved(row: Row, runs: Mapping[int, Run]) -> bool:
     return run is None or run.quality == RECTIFIED
 
 
-def _judge_links(heads: Sequence[Row], row: Row, link: Link) -> Iterator[Finding]:
-    """`heads` ends with the segment before; before it stand those that the chain may go over to reach it."""
-    if row.seq != heads[-1].seq + 1:
+def _judge_links(heads: Sequence[Row | None], row: Row, link: Link) -> Iterator[Finding]:
+    """`heads` ends with the segment before; before it stand those that the chain may go over to reach it, and None for
+    the beginning of the reel."""
+    last = heads[-1]
+    if last is None or row.seq != last.seq + 1:
         return
-    digests = {each.digest for each in heads}
+    digests = {each.digest if each is not None else "" for each in heads}
     if None not in digests and row.previous and row.previous not in digests:
         what = Text("所记前一文件的摘要与索引不符", "names another hash for the file before it than the index")
         yield Finding(11, row.path, what, _VERIFY)
-    chains = {each.chain for each in heads}
+    chains = {each.chain if each is not None else "" for each in heads}
     known = None not in chains and row.chain is not None and row.digest is not None
-    if known and all(row.chain != link(each.chain or "", row) for each in heads):
+    if known and all(row.chain != link(each or "", row) for each in chains):
         yield Finding(12, row.path, Text("证据链在此断开", "the evidence chain breaks here"), _VERIFY)
 
 

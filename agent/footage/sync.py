@@ -132,6 +132,8 @@ class SyncThread:
             log.warning("sync of %s failed: %s", file.path.name, error)
 
     def _close(self, file: HashedFile) -> bool:
+        if file.closed:
+            return False
         with self._wake:
             _, directories = self._open.pop(id(file), (file, []))
         try:
@@ -142,6 +144,7 @@ class SyncThread:
         except OSError as error:
             file.failed = error.strerror or str(error)
             log.warning("sync of %s failed: %s", file.path.name, error)
+        file.closed = True
         try:
             os.close(file.number)
         except OSError as error:  # the descriptor is gone all the same (close(2))
