@@ -43,6 +43,7 @@ from agent.footage.retention import (
     reserve_bytes,
     rungs,
 )
+from agent.footage.spare_room import SpareRoom
 from agent.footage.volumes import RESERVE_BYTES
 from agent.seldom import Seldom
 
@@ -95,6 +96,7 @@ class Retention:
         self._volumes, self._holds, self._recorded, self._tell_degraded = volumes, holds, recorded, degrade
         self._last_ditch_bytes = last_ditch_bytes
         self._wait_ns = wait_ns
+        self._room = SpareRoom(index.path)
         self._deletion = Deletion(index, journal, policy.minimum_ns // policy.day_ns)
         self._usage = stock.Usage()
         self._dues: Dues | None = None
@@ -111,6 +113,8 @@ class Retention:
 
     def step(self, now: Stamp) -> None:
         """Look, and delete for at most half a second."""
+        if self._index.failing is not None:
+            self._room.give_up()
         holds = self._holds()
         if holds is None or self._journal.head is None:
             return
@@ -135,6 +139,8 @@ class Retention:
             self._clear_quarantine(volumes, protection, dues, now)
         except (DeletionWaits, JournalWaits) as error:
             self._seldom.say(logging.WARNING, "waits", f"nothing is deleted: {error}")
+        if not short:
+            self._room.keep()
         self._record_less(volumes, dues, now)
         self._look_back(reels, volumes, protection, dues, now)
 
