@@ -8,8 +8,8 @@ the pictures, and what a consumer had been told was closed before the power went
 
 import hashlib
 import random
+import tempfile
 import threading
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Final, Self
 
 from agent.wire import WireError
 from tests.fakes.recording import Recording
-from tests.faults.rigs.judge import Closed, Cut, EndlessCamera, Judge, Verdict
+from tests.faults.rigs.judge import Closed, EndlessCamera, Judge, Verdict
 from tests.faults.rigs.logged_disk import LoggedDisk, mounted
-from tests.faults.rigs.write_log import Replay
+from tests.faults.rigs.write_log import FLUSH, Cut, Replay
 
 MOST_LOSS_S: Final = 3.0
 """What a cut may cost a camera: a fragment of 1 s, syncing every 1 s, and the way there."""
@@ -70,16 +70,21 @@ class PoweredRun:
     """
 
     def __init__(
-        self, cameras: dict[str, EndlessCamera], segment_s: int = 10, recording: type[Recording] = Recording
+        self,
+        cameras: dict[str, EndlessCamera],
+        segment_s: int = 10,
+        recording: type[Recording] = Recording,
+        size_mib: int = 256,
     ) -> None:
         self.cameras = cameras
         self._segment_s = segment_s
         self._recording_type = recording
+        self._size_mib = size_mib
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as making:
-            self.disk = making.enter_context(LoggedDisk())
+            self.disk = making.enter_context(LoggedDisk(self._size_mib))
             for name in ("data", "volume"):
                 (self.disk.mount / name).mkdir()
             folder = self.disk.folder / "facility"
@@ -89,7 +94,6 @@ class PoweredRun:
             self.recording.make_volume()
             self.witness = Witness(self.recording, self.disk, list(self.cameras))
             self.recording.start()
-            self.began_position = self.disk.position()
             self.witness.start()
             making.callback(self.witness.stop)
             self._running = making.pop_all()
@@ -102,79 +106,61 @@ class PoweredRun:
 
     def end(self) -> None:
         """The run is over: kill the process, and look at what it wrote."""
-        self.entries = self.disk.freeze()
+        self.disk.freeze()
         self.recording.kill()
         self.witness.stop()
-        self._ends = [entry.end for entry in self.entries]
 
     def cuts(self, number: int, seed: int, from_ns: int, to_ns: int) -> list[Cut]:
         """Moments between two wall times, in order: half of them evenly spread in time, a quarter among the
         requests to the disk, and a quarter right behind a flush, where a promise was just made."""
-        chance = random.Random(seed)
-        first, last = self._count_at(from_ns), self._count_at(to_ns)
-        flushes = [place + 1 for place in range(first, last) if self.entries[place].flags & 1]
+        disk, chance = self.disk, random.Random(seed)
+        first, last = disk.count_at(from_ns), disk.count_at(to_ns)
+        flushes = [place + 1 for place in range(first, last) if disk.entries[place].flags & FLUSH]
         found = []
         for place in range(number):
             own = seed * 100_000 + place
             if place % 4 in (0, 1):
-                wall_ns = chance.randrange(from_ns, to_ns)
-                count = self._count_at(wall_ns)
-                found.append(Cut(own, count, self._ends[count - 1], wall_ns))
+                found.append(disk.cut_at(chance.randrange(from_ns, to_ns), own))
             else:
                 count = chance.choice(flushes) if place % 4 == 2 else chance.randrange(first, last) + 1
-                position = self._ends[count - 1]
-                found.append(Cut(own, count, position, min(self.disk.not_before(position), to_ns)))
+                found.append(disk.cut_after(count, own))
         return sorted(found, key=lambda cut: cut.count)
 
     def judge(self, cuts: list[Cut]) -> Iterator[Verdict]:
         """Cut, recover and compare, one after the other; `cuts` are in order."""
-        folder = self.disk.folder / f"cut-{cuts[0].seed}"
-        folder.mkdir()
-        replay = Replay(self.disk.log, self.entries, self.disk.initial, folder / "safe.img")
-        try:
-            for cut in cuts:
-                image = folder / "cut.img"
-                replay.cut(cut.count, random.Random(cut.seed), image)
-                with mounted(image, folder / "mount") as mount:
-                    yield self._judge(mount, cut).judge()
-        finally:
-            replay.close()
+        for cut, mount in self.disk.left_by(cuts):
+            yield self._judge(mount, cut).judge()
 
     def judge_again(self, cut: Cut, number: int) -> Iterator[Verdict]:
         """The power comes back after `cut`, and goes again at `number` moments while the product recovers."""
-        folder = self.disk.folder / f"again-{cut.seed}"
-        folder.mkdir()
-        replay = Replay(self.disk.log, self.entries, self.disk.initial, folder / "safe.img")
-        replay.cut(cut.count, random.Random(cut.seed), folder / "cut.img")
-        replay.close()
-        with LoggedDisk(image=folder / "cut.img") as disk:
+        with self._left_by(cut) as image, LoggedDisk(image=image) as disk:
             self._judge(disk.mount, cut).recover()
-            entries = disk.freeze()
-            chance = random.Random(cut.seed + 1)
-            replay = Replay(disk.log, entries, disk.initial, folder / "safe-again.img")
-            try:
-                for count in sorted(chance.randrange(len(entries) + 1) for _ in range(number)):
-                    replay.cut(count, chance, folder / "again.img")
-                    with mounted(folder / "again.img", folder / "mount") as mount:
-                        yield self._judge(mount, cut).judge()
-            finally:
-                replay.close()
+            disk.freeze()
+            chance = random.Random(cut.seed)
+            counts = sorted(chance.randrange(len(disk.entries) + 1) for _ in range(number))
+            again = [disk.cut_after(count, cut.seed + place) for place, count in enumerate(counts)]
+            for _, mount in disk.left_by(again):
+                yield self._judge(mount, cut).judge()
 
     @contextmanager
     def restarted(self, cut: Cut) -> Iterator[tuple[Recording, Judge]]:
         """The real record process, begun again on the disk that `cut` left, with the cameras as they are."""
-        folder = self.disk.folder / f"restart-{cut.seed}"
-        folder.mkdir()
-        replay = Replay(self.disk.log, self.entries, self.disk.initial, folder / "safe.img")
-        replay.cut(cut.count, random.Random(cut.seed), folder / "cut.img")
-        replay.close()
-        with mounted(folder / "cut.img", folder / "mount") as mount:
-            recording = self._facility(folder, mount)
+        with self._left_by(cut) as image, mounted(image, image.with_name("mount")) as mount:
+            recording = self._facility(image.parent, mount)
             try:
                 recording.start()
                 yield recording, self._judge(mount, cut)
             finally:
                 recording.close()
+
+    @contextmanager
+    def _left_by(self, cut: Cut) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="cut-", dir=self.disk.folder) as name:
+            image = Path(name) / "cut.img"
+            replay = Replay(self.disk.log, self.disk.entries, self.disk.initial, image.with_name("safe.img"))
+            replay.cut(cut.count, random.Random(cut.seed), image)
+            replay.close()
+            yield image
 
     def _judge(self, mount: Path, cut: Cut) -> Judge:
         return Judge(mount, cut, self.cameras, self.witness.closed)
@@ -185,6 +171,3 @@ class PoweredRun:
             (folder / name).symlink_to(mount / name)
         urls = {name: camera.url() for name, camera in self.cameras.items()}
         return self._recording_type(folder, urls, self._segment_s)
-
-    def _count_at(self, wall_ns: int) -> int:
-        return bisect_right(self._ends, self.disk.position_at(wall_ns))

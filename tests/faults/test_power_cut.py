@@ -12,8 +12,9 @@ from tests.fakes.encoded import pictures
 from tests.fakes.waiting import until
 from tests.faults.power_cut import MOST_LOSS_S, PoweredRun
 from tests.faults.rigs.careless import CarelessRecording
-from tests.faults.rigs.judge import Cut, EndlessCamera, Verdict
+from tests.faults.rigs.judge import EndlessCamera, Verdict
 from tests.faults.rigs.logged_disk import NEEDS
+from tests.faults.rigs.write_log import Cut
 
 CUTS = 240
 CONTROL_CUTS = 24

@@ -26,6 +26,7 @@ from agent.footage.reel import MAIN
 from tests.fakes.encoded import Picture, nals, number_in, numbered
 from tests.fakes.recording import FACILITY
 from tests.fakes.scripted_camera import ScriptedCamera, steady
+from tests.faults.rigs.write_log import Cut
 
 RESTART_NS: Final = 60_000_000_000
 """The power comes back a minute later."""
@@ -38,16 +39,6 @@ class Closed:
     path: str
     sha256: str
     position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The power goes after `count` requests to the disk, at `wall_ns` at the latest."""
-
-    seed: int
-    count: int
-    position: int
-    wall_ns: int
 
 
 @dataclass

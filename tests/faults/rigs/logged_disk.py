@@ -6,6 +6,7 @@ the kernel's ext4 does the rest, as on a real machine. Needs root, /dev/fuse and
 
 import itertools
 import os
+import random
 import subprocess
 import tempfile
 import threading
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.fakes.waiting import until
-from tests.faults.rigs.write_log import Entry, copy_sparse, read_entries
+from tests.faults.rigs.write_log import Cut, Replay, copy_sparse, read_entries
 
 NEEDS: Final = ("qemu-storage-daemon", "mkfs.ext4", "losetup")
 """Programs; of the Debian packages qemu-system-common, e2fsprogs and mount."""
@@ -85,22 +86,51 @@ class LoggedDisk:
         """How long the log is now, in bytes."""
         return self.log.stat().st_size
 
-    def freeze(self) -> list[Entry]:
-        """Look no more, and give every request so far. What is written later does not count."""
+    def freeze(self) -> None:
+        """Look no more: `entries` is every request so far. What is written later does not count."""
         self._stop.set()
         self._looker.join(10)
         end = self._looks[-1][1]
-        return [entry for entry in read_entries(self.log) if entry.end <= end]
+        self.entries = [entry for entry in read_entries(self.log) if entry.end <= end]
+        self._ends = [entry.end for entry in self.entries]
+
+    # What follows needs it frozen.
+
+    def count_at(self, wall_ns: int) -> int:
+        """How many requests had been made at this time, at least."""
+        place = bisect_right(self._looks, wall_ns, key=lambda look: look[0])
+        return bisect_right(self._ends, self._looks[max(place - 1, 0)][1])
+
+    def cut_at(self, wall_ns: int, seed: int) -> Cut:
+        """The power goes at this time."""
+        count = self.count_at(wall_ns)
+        return Cut(seed, count, self._ends[count - 1] if count else 0, wall_ns)
+
+    def cut_after(self, count: int, seed: int) -> Cut:
+        """The power goes after so many requests, as late as it may have been."""
+        position = self._ends[count - 1] if count else 0
+        return Cut(seed, count, position, self.not_before(position))
+
+    def left_by(self, cuts: list[Cut]) -> Iterator[tuple[Cut, Path]]:
+        """The file system that each of these cuts leaves, mounted meanwhile. `cuts` are in the order of requests."""
+        with tempfile.TemporaryDirectory(prefix="cut-", dir=self.folder) as name:
+            folder = Path(name)
+            replay = Replay(self.log, self.entries, self.initial, folder / "safe.img")
+            try:
+                for place, cut in enumerate(cuts):
+                    # A file of its own: whoever holds the loop device of the last one, holds what it had in its cache.
+                    image = folder / f"cut-{place}.img"
+                    replay.cut(cut.count, random.Random(cut.seed), image)
+                    with mounted(image, folder / "mount") as mount:
+                        yield cut, mount
+                    image.unlink()
+            finally:
+                replay.close()
 
     def not_before(self, position: int) -> int:
         """The wall time (ns) until which the log may have been no longer than this: when more was first seen."""
         place = bisect_right(self._looks, position, key=lambda look: look[1])
         return self._looks[min(place, len(self._looks) - 1)][0]
-
-    def position_at(self, wall_ns: int) -> int:
-        """How long the log was at least at this time, by the last look before it."""
-        place = bisect_right(self._looks, wall_ns, key=lambda look: look[0])
-        return self._looks[max(place - 1, 0)][1]
 
     def stalled_s(self, wall_ns: int, over_s: float = 5.0) -> float:
         """The longest time that this process itself did not get to run in the seconds before: what is late
@@ -116,7 +146,16 @@ class LoggedDisk:
             with image.open("wb") as file:
                 file.truncate(self._size_mib << 20)
             # Everything is laid out at once: no thread of the kernel writes tables into the log later on.
-            options = ("-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-N", "4096", "-J", "size=8")
+            options = (
+                "-E",
+                "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
+                "-b",
+                "4096",
+                "-N",
+                "4096",
+                "-J",
+                "size=8",
+            )
             run("mkfs.ext4", "-q", "-F", *options, image)
         copy_sparse(image, self.initial)
         self.log.touch()

@@ -73,6 +73,16 @@ def safe_before(entries: list[Entry], count: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The power goes after `count` requests to the disk, at `wall_ns` at the latest."""
+
+    seed: int
+    count: int
+    position: int
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Luck:
     """What happens to a write that no flush has made safe: it is whole on the disk with this probability, else torn
     (some of its sectors, any of them) or missing."""
