@@ -125,7 +125,7 @@ class Load:
         self._running.close()
         volume = self._folder / "footage"
         received = {
-            camera: _packets(volume / camera_uuid(FACILITY, camera), before.wall_ns, after.wall_ns)
+            camera: packets_between(volume / camera_uuid(FACILITY, camera), before.wall_ns, after.wall_ns)
             for camera in _cameras()
         }
         return Seen(
@@ -184,7 +184,7 @@ def _cameras() -> list[str]:
     return [f"C{number}" for number in range(CAMERAS)]
 
 
-def _packets(folder: Path, from_ns: int, to_ns: int) -> int:
+def packets_between(folder: Path, from_ns: int, to_ns: int) -> int:
     """The packets in a camera's files whose wall time lies in the window: a file's name tells when it starts."""
     count = 0
     for path in sorted(folder.rglob("*.mp4")):
