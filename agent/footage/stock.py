@@ -71,7 +71,7 @@ def oldest(
         if len(rows) < most + _MORE or len(found) >= most:
             break
         after_seq = rows[-1]["seq"]
-        if last is not None and not found:
+        if last is not None:
             beyond = _first_after(connection, reel, last[1])
             if beyond is None:
                 break

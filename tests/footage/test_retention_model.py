@@ -82,6 +82,7 @@ class RetentionModel(RuleBasedStateMachine):
         self.quality = ClockQuality.NTP if synchronised else ClockQuality.UNKNOWN
         self._pass(hours)
         self.off_ns, self.quality = 0, ClockQuality.NTP
+        self._pass(1)  # what is wrong for longer than a day in a row is told for a day, and then followed
 
     @rule(off=st.integers(1, 60), slow=st.booleans())
     def machine_is_off(self, off: int, slow: bool) -> None:
