@@ -175,7 +175,7 @@ def _video_bytes(runtime: Path) -> int:
 
 
 def _written(pid: int) -> int:
-    """Bytes that a process has had written to a disk (not to the page cache alone: what was written over counts once)."""
+    """Bytes that a process had brought to a disk; what was written over in the page cache counts once."""
     found = re.search(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
     return int(found.group(1)) if found else 0
 
@@ -250,8 +250,8 @@ def _beside_motion(folder: Path, url: str, ours: Seen) -> Iterator[Row]:
     rate = (len(times) - 1) / max(times[-1] - times[0], 1e-9)
     enough = times[-1] - times[0] >= took_s and rate >= LEAST_RECEIVED * FPS
     note = (
-        f"{ours.cpu_percent:.1f} % of a core, motion {cpu:.1f} % with movie_passthrough; memory {ours.resident_mb:.0f} MB,"
-        f" motion {resident_mb:.0f} MB; motion wrote {rate:.1f} frames a second"
+        f"{ours.cpu_percent:.1f} % of a core, motion {cpu:.1f} % with movie_passthrough; memory"
+        f" {ours.resident_mb:.0f} MB, motion {resident_mb:.0f} MB; motion wrote {rate:.1f} frames a second"
     )
     yield Row(name, ours.cpu_percent / cpu, "x", 1.0, enough and ours.cpu_percent < cpu, note)
 
