@@ -273,7 +273,7 @@ PAGES: Final = {
             ("yunjian footage verify", Text("读全部录像，逐段比对", "read all footage and compare")),
             ("yunjian footage verify --quick", Text("不读内容，只核对大小和证据链", "sizes and the chain only")),
             (
-                "yunjian footage verify -c C1 --from 2026-11-20 --to 2026-11-21",
+                "yunjian footage verify -c C1 --from yesterday --to today",
                 Text("一台摄像机的一天", "one day of one camera"),
             ),
             (

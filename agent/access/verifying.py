@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -11,7 +12,7 @@ from typing import Any, Final
 from agent.access.bar import Bar
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, counted
 from agent.access.evidence import time_range
-from agent.access.times import BadTime, shown
+from agent.access.times import BadTime, parse, shown
 from agent.facts import Text
 from agent.fingerprint import fingerprint, is_same
 from agent.footage.chain import UnknownHash
@@ -130,8 +131,10 @@ def _wanted(place: Place, asked: Asked) -> tuple[Wanted, Mapping[Path, str]]:
         except VolumeRefused as error:
             away[path] = error.detail
     from_ns = to_ns = None
-    if asked.start is not None or asked.end is not None:
-        from_ns, to_ns = time_range(asked.start or "1970-01-02", asked.end or "now", place.where)
+    if asked.start is not None:
+        from_ns, to_ns = time_range(asked.start, asked.end or "now", place.where)
+    elif asked.end is not None:
+        to_ns = parse(asked.end, time.time_ns(), place.where)
     cameras = frozenset(camera_uuid(place.facility, each) for each in asked.cameras) or None
     expected: dict[int, str] = {}
     for each in asked.checkpoints:

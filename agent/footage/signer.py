@@ -5,7 +5,8 @@ and so the key is in no memory that also holds what cameras send. Nothing import
 
 `make` writes a new key to FILE (PKCS8 PEM, mode 0600, fsynced, never over an old one) and prints the public key,
 `public` prints the public key of FILE, `sign` prints the public key and behind it the signature of what stands on its
-input. All in base64, one line. Ends with 2 when FILE is not there, 3 when it is no key, 4 when the disk refuses, and the reason on stderr.
+input. All in base64, one line. Ends with 2 when FILE is not there, 3 when it is no key, 4 when the disk refuses, and
+the reason on stderr.
 """
 
 import base64

@@ -114,6 +114,8 @@ def test_what_nobody_touched_is_consistent_and_authentic_with_the_fingerprint(fa
     assert verify(facility, "--fingerprint", other)["verdict"] == "other_key"
     assert verify(facility, "--quick")["read_bytes"] == 0
     assert verify(facility, "-c", "nobody")["segments"] == 0
+    assert verify(facility, "-c", "one", "--from", "now-1h")["segments"] == told["segments"]
+    assert verify(facility, "--to", "now-1h")["segments"] == 0
 
 
 def test_the_key_is_readable_by_nobody_else_and_in_no_log(facility: Recording, past: Recording) -> None:
