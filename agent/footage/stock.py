@@ -27,15 +27,17 @@ _COLUMNS: Final = "seq, start_ns, end_ns, bytes, volume, path, digest, chain, st
 def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Every (camera, stream) that has segments."""
     found: list[tuple[str, str]] = []
-    last = ("", "")
-    while True:
-        row = connection.execute(
-            "SELECT camera, stream FROM segment WHERE (camera, stream) > (?, ?) ORDER BY camera, stream LIMIT 1", last
-        ).fetchone()
-        if row is None:
-            return found
-        last = (str(row[0]), str(row[1]))
-        found.append(last)
+    camera = ""
+    while row := connection.execute(
+        "SELECT camera FROM segment WHERE camera > ? ORDER BY camera LIMIT 1", (camera,)
+    ).fetchone():
+        camera, stream = str(row[0]), ""
+        while row := connection.execute(
+            "SELECT stream FROM segment WHERE camera = ? AND stream > ? ORDER BY stream LIMIT 1", (camera, stream)
+        ).fetchone():
+            stream = str(row[0])
+            found.append((camera, stream))
+    return found
 
 
 def oldest(
