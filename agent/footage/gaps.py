@@ -90,7 +90,7 @@ def explain(
         edges.update(at for at in (each.from_ns, _end(each)) if from_ns < at < to_ns)
     pieces: list[Gap] = []
     for start, end in pairwise(sorted(edges)):
-        claim = next((each for each in reversed(claims) if each.from_ns <= start and _end(each) >= end), None)
+        claim = _claim(claims, start, end) or _cut_short(claims, end)
         reason, detail = (claim.reason, claim.detail) if claim else (GapReason.INDEX_LOST.value, "")
         if claim is None and stepped is not None:
             reason, detail = GapReason.CLOCK_STEP.value, stepped
@@ -99,6 +99,15 @@ def explain(
         else:
             pieces.append(Gap(start, end, reason, detail))
     return pieces
+
+
+def _claim(claims: Sequence[Gap], from_ns: int, to_ns: int) -> Gap | None:
+    return next((each for each in reversed(claims) if each.from_ns <= from_ns and _end(each) >= to_ns), None)
+
+
+def _cut_short(claims: Sequence[Gap], at_ns: int) -> Gap | None:
+    """What was lost of the last seconds before the recorder was known to run no more: they were not on the disk."""
+    return next((each for each in claims if each.from_ns == at_ns and each.reason == GapReason.POWER_LOSS), None)
 
 
 def between(before: Stretch, after: Stretch) -> list[Gap]:

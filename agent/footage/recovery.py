@@ -396,9 +396,12 @@ def open_gaps(
                 gap, told = Gap(now_ns, None, GapReason.STARTING), clock
             else:
                 reason = gap_reason(rebuilt, (camera, stream) in were_open)
-                is_set_back = last.end_ns - now_ns > FAR_OFF_NS
+                # Where another clock told the end, what lies between is told by when the recorder ran (ledger.py).
+                is_other = last.end_ns - now_ns > FAR_OFF_NS or last.clock.boot not in ("", clock.boot)
                 gap, told = (
-                    (Gap(now_ns, None, reason), clock) if is_set_back else (Gap(last.end_ns, None, reason), last.clock)
+                    (Gap(now_ns, None, GapReason.STARTING), clock)
+                    if is_other and clock.boot
+                    else (Gap(last.end_ns, None, reason), last.clock)
                 )
             index.submit(*rows.end_gap_by_footage(camera, stream, clock.boot), rows.put_gap(camera, stream, gap, told))
 

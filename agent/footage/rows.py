@@ -220,6 +220,25 @@ def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowC
     ]
 
 
+def begin_gap_anew(camera: str, stream: str, until_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
+    """The machine was off: a gap that lasts is known until `until_ns` by the clock of then, and goes on from `now_ns`
+    by `clock`. What lies between is told by when the recorder ran."""
+    reel = (camera, stream)
+    return [
+        (
+            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
+            WHERE {_LASTS} AND from_ns < ?""",
+            (until_ns, *reel, until_ns),
+        ),
+        (
+            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = '', boot = ?, offset_ns = ?, quality = ?
+            WHERE {_LASTS}""",
+            (now_ns, GapReason.STARTING, clock.boot, clock.offset_ns, clock.quality, *reel),
+        ),
+    ]
+
+
 def turn_gap(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock) -> list[Statement]:
     """From `at_ns` on, the gap that lasts has another reason; one that began later, or has it already, stays."""
     reel = (camera, stream)
