@@ -133,6 +133,23 @@ def test_a_byte_that_was_changed_is_found(facility: Recording, seq: int) -> None
     assert verify(facility, "--quick")["verdict"] == "consistent"
 
 
+def test_people_are_told_in_their_language(facility: Recording) -> None:
+    def told(language: str) -> str:
+        command = [sys.executable, "-m", "agent", "--lang", language, "footage", "verify"]
+        command += ["--config", str(facility.settings)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    assert "CONSISTENT. Whether it is authentic" in told("en")
+    assert "--fingerprint" in told("zh")
+    flip(facility.files("one")[2])
+    english, chinese = told("en"), told("zh")
+    assert "one main  segment 3  " in english
+    assert "  altered  " in english
+    assert "NOT CONSISTENT" in english
+    assert "第 3 段" in chinese
+    assert "内容被改动" in chinese
+
+
 def test_a_file_that_was_deleted_or_swapped_is_found(facility: Recording) -> None:
     files = facility.files("one")
     kept = files[1].read_bytes()
