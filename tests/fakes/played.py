@@ -47,8 +47,8 @@ class PlayedCamera(Camera):
         base = self._stream.time_base
         self._given.append(Opened(self._connection, context.name, context.width, context.height, base, self._nominal))
 
-    def play(self) -> None:
-        """The next packet arrives now."""
+    def play(self, delay_ns: int = 0) -> None:
+        """The next packet is sent now, and arrives so much later."""
         if self._place == len(self._packets):
             self._place = 0
             self._shift += self._length
@@ -59,7 +59,7 @@ class PlayedCamera(Camera):
         shift = self._shift + self.offset_ticks
         packet.dts = None if packet.dts is None else packet.dts + shift
         packet.pts = None if packet.pts is None else packet.pts + shift
-        self._given.append(Arrived(packet, self._moved.mono_ns()))
+        self._given.append(Arrived(packet, self._moved.mono_ns() + delay_ns))
 
     def end(self, trouble: Trouble = Trouble.SILENT, detail: str = "the camera ended the stream") -> None:
         """The connection is over."""

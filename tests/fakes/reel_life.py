@@ -48,8 +48,9 @@ class Sent:
 class ReelLife:
     """A camera, and a machine that records it whenever it is on."""
 
-    def __init__(self, folder: Path, clip: Path) -> None:
+    def __init__(self, folder: Path, clip: Path, segment_s: int = SEGMENT_S) -> None:
         self.folder = folder
+        self.segment_s = segment_s
         self.clock = MovedClock()
         self.camera = PlayedCamera(clip, self.clock)
         self.volume = folder / "volume"
@@ -74,7 +75,7 @@ class ReelLife:
         self.sync.start()
         self.volumes = Volumes([self.volume], "f1", self.index, self.clock, lambda: self.sync, 1)
         boot = f"boot-{self.boots}"
-        self.store = Store(self.index, self.volumes, self.clock, boot, SEGMENT_S * NS)
+        self.store = Store(self.index, self.volumes, self.clock, boot, self.segment_s * NS)
         self.index.submit(rows.put_rebuilt(self.volume_uuid)).done.wait(5)
         with self.index.reading() as connection:
             self.store.runs = rows.last_run(connection)
