@@ -289,6 +289,8 @@ class Recorder:
         looked = self.volumes.look(now, False, self._turn_over)
         if looked.recovered:
             self._resume(looked, now)
+        for disk in looked.mended:
+            self.volumes.compare(disk, {track.plan.key: track.seq - track.is_writing for track in self._tracks}, False)
         if not self.volumes.any_open:
             for track in self._tracks:
                 track.stopped_by_volume()
@@ -302,6 +304,7 @@ class Recorder:
             self._tell_found(found)
         resting = [track for track in self._tracks if not track.is_writing]
         known: dict[tuple[str, str], Last] = {}
+        gone_through = 0
         try:
             were_open = {reel for _, found in looked.recovered for reel in found.were_open}
             rebuilt = any(found.rebuilt for _, found in looked.recovered)
@@ -309,14 +312,17 @@ class Recorder:
             open_gaps(self.index, [track.plan.key for track in resting], were_open, rebuilt, now.wall_ns, clock)
             with self.index.reading() as connection:
                 known = {track.plan.key: rows.last_of(connection, *track.plan.key) for track in resting}
+                gone_through = rows.volumes_gone_through(connection)
         except sqlite3.Error as error:
             log.error("the footage index cannot be read: %s", error)  # noqa: TRY400 - the text says it all
         for track in resting:
             if track.plan.key in known:
                 track.resume(known[track.plan.key])
-        if any(found.rebuilt for _, found in looked.recovered) and not self.volumes.all_there:
+        if not self.volumes.all_there and gone_through < len(self.volumes.disks):
+            # A volume that is away may hold numbers that this index never knew.
+            beyond = seq_beyond(now.wall_ns)
             for track in resting:
-                track.skip_to(seq_beyond(now.wall_ns))
+                track.skip_to(beyond if track.seq < beyond // 2 else 0)
         for disk, found in looked.recovered:
             for track in self._tracks:
                 track.skip_to(newest_seq(disk.path, *track.plan.key))

@@ -287,6 +287,12 @@ def is_rebuilding(connection: sqlite3.Connection, volume: str) -> bool:
     return names == {"rebuilding"}
 
 
+def volumes_gone_through(connection: sqlite3.Connection) -> int:
+    """How many volumes have all their files in the index, since it was made."""
+    (number,) = connection.execute("SELECT COUNT(*) FROM note WHERE name LIKE 'rebuilt/%'").fetchone()
+    return int(number)
+
+
 def open_segments(connection: sqlite3.Connection, volume: str) -> list[SegmentRow]:
     """Segments of a volume whose end was never written."""
     found = connection.execute(f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE volume = ? AND state = 'open'", (volume,))

@@ -140,9 +140,11 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look at the volumes changed: those just recovered, with what was found there."""
+    """What one look at the volumes changed: those just recovered, with what was found there, and those that take bytes
+    again: what they refused or took meanwhile is to be compared."""
 
     recovered: tuple[tuple[Disk, Found], ...]
+    mended: tuple[Disk, ...] = ()
 
 
 class Volumes:
@@ -221,6 +223,7 @@ class Volumes:
     def look(self, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Looked:
         """Look at every volume whose turn it is; what is new there is recovered before it is recorded to."""
         recovered: list[tuple[Disk, Found]] = []
+        mended: list[Disk] = []
         for disk in self.disks:
             if disk.is_hung and disk.sync.waits_s() > 0:
                 continue
@@ -230,7 +233,9 @@ class Volumes:
                 found = self._check(disk, now, rebuilt, progress)
                 if found is not None:
                     recovered.append((disk, found))
-        return Looked(tuple(recovered))
+                if self._takes_again(disk, now) and found is None:
+                    mended.append(disk)
+        return Looked(tuple(recovered), tuple(mended))
 
     def compare(
         self, disk: Disk, last_seq: Mapping[tuple[str, str], int], rebuilt: bool, anew: bool = False
@@ -274,22 +279,22 @@ class Volumes:
         elif not disk.open:
             disk.open, disk.detail = True, ""
             log.info("recording to %s", disk.path)
-        self._ask(disk, now)
         return found
 
-    def _ask(self, disk: Disk, now: Stamp) -> None:
-        """See whether a disk that refused bytes takes them again, though nothing is recorded to it now."""
+    def _takes_again(self, disk: Disk, now: Stamp) -> bool:
+        """Whether a disk that refused bytes was just found to take them again, though nothing is recorded to it now."""
         if disk.probe is not None:
             if not disk.probe.over:
-                return
+                return False
             error, disk.probe = disk.probe.error, None
             if error is None:
                 log.info("%s takes bytes again", disk.path)
                 disk.accepts()
-            else:
-                disk.refuses(error, now.mono_ns)
+                return disk.open
+            disk.refuses(error, now.mono_ns)
         elif disk.open and disk.refused is not None and now.mono_ns >= max(disk.avoid_mono_ns, disk.retry_mono_ns):
             disk.probe = Probe(disk.path)
+        return False
 
     def _twin(self, disk: Disk, volume: Volume) -> Disk | None:
         if disk.mounted == volume:

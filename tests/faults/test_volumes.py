@@ -188,6 +188,7 @@ def test_one_of_two_is_read_only_then_full(facility: Facility) -> None:
     first.unmount()
     first.mount(facility.path("a"))
     facility.told(ConditionKind.DISK_FAILED, "a", False, mended)
+    until(lambda: "suspect" not in {row["state"] for row in facility.rows()}, 10, "what is left of its files is known")
     filled, filled_ns = time.monotonic(), time.time_ns()
     fill(facility.path("b"), 20)
     facility.goes_on_on("a")
