@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.facts import ClockQuality
 from agent.footage.timeline import NS, Gap, Span
 from tests.fakes.camera import make_clip
-from tests.fakes.reel_life import FRAME_S, ReelLife
+from tests.fakes.reel_life import ReelLife
 from tests.fakes.waiting import until
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="ledger-model-"))
