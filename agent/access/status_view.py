@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
+from agent.access.kept_view import kept_why, kept_words
 from agent.access.times import NS, duration, shown
 from agent.camera_words import words as in_words
 from agent.facts import Text
@@ -32,6 +33,7 @@ WORDS: Final = {
     "silent": Text("没有数据", "silent"),
     "refused": Text("拒绝连接", "refused"),
     "not_video": Text("不是视频", "not video"),
+    "spared": Text("空间不足，停录", "spared: too little room"),
     "stopped": Text("停止", "stopped"),
     "ntp": Text("已同步", "synchronised"),
     "rtc": Text("硬件时钟，未同步", "hardware clock, not synchronised"),
@@ -147,6 +149,7 @@ def subject_words(subject: str) -> Text:
     kind, _, key = subject.partition("/")
     kinds = {
         "process": Text("进程", "process"),
+        "footage": Text("录像留存", "footage kept"),
         "platform": Text("平台", "platform"),
         "bridge": Text("报警板", "bridge"),
         "volume": Text("录像盘", "volume"),
@@ -156,12 +159,14 @@ def subject_words(subject: str) -> Text:
         "key": Text("签名密钥", "signing key"),
         "journal": Text("录像日志", "footage journal"),
     }
-    what = kinds.get(kind) if key else None
-    return Text(f"{what.zh} {key}", f"{what.en} {key}") if what else Text(subject, subject)
+    what = kinds.get(kind) if key or kind == "footage" else None
+    return Text(f"{what.zh} {key}".strip(), f"{what.en} {key}".strip()) if what else Text(subject, subject)
 
 
 def _why(detail: dict[str, Any]) -> Text:
     """What a condition's detail adds for people."""
+    if (kept := kept_why(detail)) is not None:
+        return kept
     if "count" in detail and "capacity" in detail:
         count, capacity = clean(detail["count"]), clean(detail["capacity"])
         # It lasts until the room has been within its capacity for a while: the count may be below by now.
@@ -314,6 +319,8 @@ def _cameras(screen: Screen, record: Status, now_ns: int) -> None:
         free = f"{(volume.get('free_bytes') or 0) / 1e9:.1f} GB"
         plain = screen.t("  未加密", "  not encrypted") if volume.get("encrypted") == "no" else ""
         screen.line(f"  {volume.get('path')}  {screen.t('空闲', 'free')} {free}{plain}", FAINT)
+    if (kept := kept_words(record)) is not None:
+        screen.line(f"  {screen.say(kept)}", FAINT)
     if isinstance(named := record.get("fingerprint"), str):
         screen.line(f"  {screen.t('设备指纹', 'device fingerprint')} {named[:11]}…", FAINT)
 

@@ -19,7 +19,7 @@ from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import stock
 from agent.footage.deletion import MOST_AT_ONCE, Deletion, DeletionWaits, expired_in_quarantine
-from agent.footage.due import WAIT_NS, Dues, advance_due, after_change, announced, dues_of
+from agent.footage.due import WAIT_NS, Dues, advance_due, after_change, announced
 from agent.footage.fault import Fault
 from agent.footage.files import QUARANTINE, room_on, sync_directory
 from agent.footage.hold import Hold, Protection
@@ -126,7 +126,7 @@ class Retention:
         self._next_ns = now.mono_ns + LOOK_NS
         with self._index.reading() as connection:
             if self._dues is None:
-                self._dues = _known_dues(connection)
+                self._dues = stock.known_dues(connection, NOTE)
             newest_ns = stock.newest_end(connection)
             reels = stock.reels(connection)
             self._usage.refresh(connection)
@@ -331,6 +331,7 @@ class Retention:
         self._status = {
             "minimum_days": policy.minimum_ns // policy.day_ns,
             "target_days": {stream: ns // policy.day_ns for stream, ns in policy.targets_ns.items()},
+            "rule": policy.rule,
             "overwrite": policy.overwrite,
             "quota_bytes": policy.quota_bytes,
             "reserve_bytes": sum(each.reserve_bytes for each in spaces),
@@ -384,26 +385,6 @@ def next_step(
         stock.oldest(connection, reel, there, protection, lines.now_ns, most) for reel in reels
     ]
     return plan(policy, lines, candidates, protection, spaces, used_bytes, most)
-
-
-def _known_dues(connection: sqlite3.Connection) -> Dues | None:
-    """What was noted last; after the index was lost, what the journal says of it."""
-    noted = stock.note(connection, NOTE)
-    if noted is not None:
-        return dues_of(_plain(noted))
-    rows = connection.execute("SELECT detail FROM journal WHERE kind = ? ORDER BY n DESC LIMIT 100", (Kind.POLICY,))
-    for row in rows:
-        values = _plain(row[0])
-        if isinstance(values, dict) and values.get("what") == "dues":
-            return dues_of({"line": values.get("line"), "terms": values.get("terms")})
-    return None
-
-
-def _plain(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _date(ns: int) -> str:

@@ -71,6 +71,8 @@ class Policy:
     reserve_bytes: int | None = None
     overwrite: bool = False
     day_ns: int = DAY_NS
+    rule: str = ""
+    """Where the minimum stands, for people."""
 
     def target_ns(self, stream: str) -> int:
         """The term of a stream; one of an unknown kind is kept as `main` is."""

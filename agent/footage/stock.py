@@ -4,12 +4,15 @@ Every question is answered from an index in a few milliseconds, however many row
 which none answers, is kept up slice by slice.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from agent.footage.due import Dues, dues_of
 from agent.footage.hold import ENDLESS_NS, Protection
+from agent.footage.journal_chain import Kind
 from agent.footage.reconcile import DELETING
 from agent.footage.retention import Stored, dated
 
@@ -169,6 +172,26 @@ def note(connection: sqlite3.Connection, name: str) -> str | None:
     """A note that a chore left."""
     row = connection.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
     return str(row[0]) if row else None
+
+
+def known_dues(connection: sqlite3.Connection, name: str) -> Dues | None:
+    """What was noted last; after the index was lost, what the journal says of it."""
+    noted = note(connection, name)
+    if noted is not None:
+        return dues_of(_plain(noted))
+    rows = connection.execute("SELECT detail FROM journal WHERE kind = ? ORDER BY n DESC LIMIT 100", (Kind.POLICY,))
+    for row in rows:
+        values = _plain(row[0])
+        if isinstance(values, dict) and values.get("what") == "dues":
+            return dues_of({"line": values.get("line"), "terms": values.get("terms")})
+    return None
+
+
+def _plain(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def policy_of(settings: Settings, day_ns: int = DAY_NS) -> Policy:
         None if footage.reserve_gb is None else int(footage.reserve_gb * GB),
         footage.overwrite == "oldest",
         day_ns,
+        footage.minimum_rule,
     )
 
 
