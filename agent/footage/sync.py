@@ -17,6 +17,7 @@ from typing import Final
 from agent.clock import Clock
 from agent.footage.files import sync_directory
 from agent.footage.segment import HashedFile
+from agent.footage.writeback import begin_writing, end_writing
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class SyncThread:
                 if id(file) in self._open:
                     self._sync(file, directories)
             if began >= next_round:
+                self._write_out([file for file, _ in files if id(file) in self._open])
                 for file, directories in files:
                     if id(file) in self._open:
                         self._sync(file, directories)
@@ -118,6 +120,16 @@ class SyncThread:
         except Exception:  # top of one file's work: the others are synced on
             log.exception("what follows the close of %s failed", file.path.name)
 
+    def _write_out(self, files: list[HashedFile]) -> None:
+        """Write what is dirty of all of them before any is synced: then one commit of the journal serves all."""
+        for write in (begin_writing, end_writing):
+            for file in files:
+                if file.failed is None and file.dirty:
+                    try:
+                        write(file.number)
+                    except OSError as error:
+                        self._fail(file, error)
+
     def _sync(self, file: HashedFile, directories: list[Path]) -> None:
         if file.failed is not None or not file.dirty:
             return
@@ -128,8 +140,11 @@ class SyncThread:
                 sync_directory(directories[0])
                 directories.pop(0)
         except OSError as error:
-            file.failed = error.strerror or str(error)
-            log.warning("sync of %s failed: %s", file.path.name, error)
+            self._fail(file, error)
+
+    def _fail(self, file: HashedFile, error: OSError) -> None:
+        file.failed = error.strerror or str(error)
+        log.warning("sync of %s failed: %s", file.path.name, error)
 
     def _close(self, file: HashedFile) -> bool:
         if file.closed:
@@ -142,8 +157,7 @@ class SyncThread:
                 for directory in directories or [file.path.parent]:
                     sync_directory(directory)
         except OSError as error:
-            file.failed = error.strerror or str(error)
-            log.warning("sync of %s failed: %s", file.path.name, error)
+            self._fail(file, error)
         file.closed = True
         try:
             os.close(file.number)

@@ -50,3 +50,21 @@ def test_a_file_is_synced_before_the_round_when_asked(tmp_path: Path) -> None:
     until(lambda: len(closed) == 2, 5, "both are closed")
     sync.stop()
     assert synced == [asked.number]
+
+
+def test_a_file_that_cannot_be_written_out_is_marked_and_the_others_are_synced(tmp_path: Path) -> None:
+    reading, writing = os.pipe()  # has no pages to write: ESPIPE
+    broken, other = HashedFile(tmp_path / "1", lambda _: writing), HashedFile(tmp_path / "2")
+    sync = SyncThread(0.02, SystemClock())
+    sync.start()
+    for file in (broken, other):
+        file.write(b"x")
+        sync.add(file, [tmp_path])
+    until(lambda: broken.failed and not other.dirty, 5, "one has failed, the other is synced")
+    closed: list[bool] = []
+    for file in (broken, other):
+        sync.finish(file, closed.append)
+    until(lambda: len(closed) == 2, 5, "both are closed")
+    sync.stop()
+    os.close(reading)
+    assert closed == [False, True]

@@ -1,7 +1,7 @@
 """The record process with syncing off, for a rig to show that it would notice: `python -m tests.faults.rigs.careless`.
 
-Every fsync and fdatasync of the process does nothing, and SQLite is told not to sync: what comes to the disk comes
-when the kernel likes.
+Every fsync, fdatasync and sync_file_range of the process does nothing, and SQLite is told not to sync: what comes to
+the disk comes when the kernel likes.
 """
 
 import os
@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.fakes.recording import Recording
@@ -42,7 +43,10 @@ def main(settings: Path) -> int:
     os.fsync = os.fdatasync = nothing
     connect = sqlite3.connect
     sqlite3.connect = lambda *args, **more: connect(*args, **{"factory": CarelessConnection, **more})
+    from agent.footage import writeback
     from agent.processes import record  # the defaults of its parts are taken when they are loaded
+
+    writeback._libc = SimpleNamespace(sync_file_range=lambda *_: 0)
 
     return record.main(settings)
 

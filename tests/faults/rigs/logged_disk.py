@@ -48,7 +48,16 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
     try:
         yield at
     finally:
+        unmount(at)
+
+
+def unmount(at: Path) -> None:
+    """Unmount a directory, even if somebody still has a file of it open; then AssertionError is raised, too."""
+    try:
         run("umount", at)
+    except AssertionError:
+        run("umount", "--lazy", at)
+        raise
 
 
 class LoggedDisk:
@@ -178,7 +187,7 @@ class LoggedDisk:
         making.callback(run, "losetup", "--detach", loop)
         self.mount.mkdir()
         run("mount", loop, self.mount)
-        making.callback(run, "umount", self.mount)
+        making.callback(unmount, self.mount)
 
     def _look(self) -> None:
         while True:
