@@ -16,6 +16,7 @@ from agent.footage.disk_setup import (
     SetupFailed,
     carry_out,
     check_tools,
+    close,
     enable,
     has_device_mapper,
     install,
@@ -109,7 +110,11 @@ def _disk(screen: Screen, wish: VolumeWish, device: str, agent_id: str, owner: P
             screen.flush()
 
     carry_out(made.format, keys, say)
-    carry_out(made.mount, keys, say)
+    try:
+        carry_out(made.mount, keys, say)
+    except SetupFailed:
+        close(made)
+        raise
     volume = create_volume(wish.path, agent_id, time.time_ns())
     _give_to(wish.path, owner)
     written = install(made) if wish.install else []

@@ -63,8 +63,8 @@ def see_device(path: str) -> DeviceSeen:
     if not stat.S_ISBLK(seen.st_mode):
         return DeviceSeen(path, False)
     columns = "PATH,TYPE,SIZE,RO,MOUNTPOINTS,FSTYPE,PTTYPE"
-    (whole,) = json.loads(_output("lsblk", "--json", "--bytes", "--output", columns, path))["blockdevices"]
-    parts = list(_below(whole))
+    whole, *others = json.loads(_output("lsblk", "--json", "--bytes", "--output", columns, path))["blockdevices"]
+    parts = [each for device in (whole, *others) for each in _below(device)] + others  # a tree, or a plain list
     in_use = {str(where) for each in [whole, *parts] for where in each["mountpoints"] if where}
     in_use |= {each["path"] for each in parts if each["type"] != "part"}
     in_use |= {line.split()[0] for line in _swaps() if line.split()[0] in {each["path"] for each in [whole, *parts]}}
@@ -152,6 +152,11 @@ def carry_out(steps: Sequence[Step], keys: Mapping[str, bytes], say: Callable[[T
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             why = said[-1] if said else f"exit status {done.returncode}"
             raise SetupFailed(Text(f"{step.does.zh}：{why}", f"{step.does.en}: {why}"))
+
+
+def close(plan: Plan) -> None:
+    """Let go of a device that was opened but not mounted, so that it can be tried again."""
+    subprocess.run(["cryptsetup", "close", plan.name], check=False, capture_output=True, timeout=60)
 
 
 def install(plan: Plan, root: Path = Path("/")) -> list[Path]:

@@ -164,6 +164,12 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
     found.close()
 
 
+def one_partition() -> bytes:
+    """The first sector of a disk with one partition of 100 MiB."""
+    entry = struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 204_800)
+    return bytes(446) + entry + bytes(48) + b"\x55\xaa"
+
+
 def ends_of(loop: Loop) -> tuple[bytes, bytes]:
     """What a disk begins and ends with."""
     with loop.image.open("rb") as file:
@@ -213,9 +219,8 @@ class TestRealTools:
         if what == "ext4":
             run("mkfs.ext4", "-q", "-F", loop.device)
         elif what == "partitions":
-            entry = struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 204_800)
             with Path(loop.device).open("r+b") as device:
-                device.write(bytes(446) + entry + bytes(48) + b"\x55\xaa")
+                device.write(one_partition())
         else:
             with Path(loop.device).open("r+b") as device:
                 device.seek(4096 if what == "bytes" else (1100 << 20) - 100)
@@ -241,6 +246,22 @@ class TestRealTools:
             assert (tmp_path / "mounted" / "film").read_bytes() == b"x"
         finally:
             disk.close()
+
+    def test_a_disk_of_which_a_part_is_in_use_is_not_touched(self, loop: Loop, tmp_path: Path) -> None:
+        with Path(loop.device).open("r+b") as device:
+            device.write(one_partition())
+        run("partx", "--add", loop.device)
+        part = f"{loop.device}p1"
+        try:
+            assert see_device(loop.device).holds == (part, "dos")
+            run("mkfs.ext4", "-q", "-F", part)
+            run("mount", part, tmp_path)
+            seen_now = see_device(loop.device)
+            assert str(tmp_path) in seen_now.in_use
+            assert "in use" in str(refusal(seen_now, loop.device))
+        finally:
+            run("umount", tmp_path, check=False)
+            run("partx", "--delete", loop.device, check=False)
 
     def test_a_key_lies_on_a_stick_or_nowhere(self, tmp_path: Path) -> None:
         with pytest.raises(SetupFailed, match="not on a USB stick"):
