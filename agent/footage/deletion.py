@@ -14,6 +14,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,9 @@ from agent.footage.timeline import NS
 log = logging.getLogger(__name__)
 
 COMMIT_WAIT_S: Final = 10.0
+ALONE_WAIT_S: Final = 5.0
+"""A directory of an hour is compared in less, unless its files have to be read whole; then the next turn comes."""
+
 MOST_AT_ONCE: Final = 64
 """Segments of one batch: its row in the journal stays a few kilobytes."""
 
@@ -76,9 +80,10 @@ class Deletion:
     ) -> Gone:
         """Delete these. `volumes` are those that are mounted, by uuid; `now_ns` is the time that age was counted from,
         and goes into the tombstones. Raises DeletionWaits, JournalWaits and sqlite3.Error."""
-        self._mark(batch)
-        marked = [replace(stored, state="deleting") for stored, _ in batch]
-        return self._carry_out(marked, volumes, now_ns, wall_ns)
+        with self._alone():
+            self._mark(batch)
+            marked = [replace(stored, state="deleting") for stored, _ in batch]
+            return self._carry_out(marked, volumes, now_ns, wall_ns)
 
     def finish(self, volumes: Mapping[str, Path], protection: Protection, now_ns: int, wall_ns: int) -> Gone:
         """Finish what a crash, or a file that could not be unlinked, has left. Raises as `delete`."""
@@ -96,10 +101,21 @@ class Deletion:
         free = [each for each in left if each not in held]
         done = Gone(kept=held)
         for number in range(0, len(free), MOST_AT_ONCE):
-            some = self._carry_out(free[number : number + MOST_AT_ONCE], volumes, now_ns, wall_ns)
+            with self._alone():
+                some = self._carry_out(free[number : number + MOST_AT_ONCE], volumes, now_ns, wall_ns)
             done.gone += some.gone
             done.stuck.update(some.stuck)
         return done
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody compares files with rows meanwhile. Raises DeletionWaits when that takes too long."""
+        if not self._index.settling.acquire(timeout=ALONE_WAIT_S):
+            raise DeletionWaits("files and index are being compared")
+        try:
+            yield
+        finally:
+            self._index.settling.release()
 
     def _mark(self, batch: Sequence[tuple[Stored, Reason]]) -> None:
         if len(self._reasons) > _REASONS_MOST:

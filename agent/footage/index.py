@@ -176,6 +176,8 @@ class Index:
         self._not_before = 0.0
         self.generation = 0
         """How often a database was opened after the start: begun anew, or one that could not be used before."""
+        self.settling = threading.Lock()
+        """Held by who makes the files and the rows of a directory agree, and by who deletes both."""
         self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
 
     def prepare(self) -> None:

@@ -44,6 +44,10 @@ _COMMIT_WAIT_S: Final = 0.2
 _COMMIT_WAITS: Final = 150
 """Half a minute in all."""
 
+_ALONE_WAIT_S: Final = 0.5
+_COMPARING_WAIT_S: Final = 30.0
+"""How long a deletion is waited for: before recording begins hardly, and the comparison has time."""
+
 _HASH_BYTES: Final = 1 << 20
 
 _AHEAD_BYTES: Final = 4096
@@ -156,6 +160,24 @@ def settle_directory(
     `last_seq` (camera uuid and stream -> number) leaves out what was recorded since: segments with higher numbers.
     `anew`: every file is walked, and what it says is put in the place of what the index said of it.
     """
+    # What is deleted meanwhile would come back as a row. A deletion that hangs in a disk holds up nobody.
+    alone = index.settling.acquire(timeout=_ALONE_WAIT_S if last_seq is None else _COMPARING_WAIT_S)
+    try:
+        _settle(volume, index, directory, found, progress, last_seq, anew)
+    finally:
+        if alone:
+            index.settling.release()
+
+
+def _settle(
+    volume: Volume,
+    index: Index,
+    directory: str,
+    found: Found,
+    progress: Callable[[], None],
+    last_seq: Mapping[tuple[str, str], int] | None,
+    anew: bool,
+) -> None:
     old = _Older(last_seq or {})
     files = {path: size for path, size in list_directory(volume.path, directory).items() if old.path(path)}
     with index.reading() as connection:
