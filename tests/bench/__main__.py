@@ -16,7 +16,20 @@ from pathlib import Path
 
 from tests.bench.row import Row
 
-BENCHES = ("cli", "start", "vision", "recorder", "streams", "index", "reindex", "kills", "button", "export", "verify", "powercut")
+BENCHES = (
+    "cli",
+    "start",
+    "vision",
+    "recorder",
+    "streams",
+    "index",
+    "reindex",
+    "kills",
+    "button",
+    "export",
+    "verify",
+    "powercut",
+)
 """The modules beside this one, each with `rows()`."""
 
 RESULT = Path(__file__).parent.parent.parent / "bench.json"
