@@ -43,6 +43,7 @@ from agent.footage.retention import (
     reserve_bytes,
     rungs,
 )
+from agent.footage.rows import is_rebuilding
 from agent.footage.spare_room import SpareRoom
 from agent.footage.volumes import RESERVE_BYTES
 from agent.seldom import Seldom
@@ -255,8 +256,12 @@ class Retention:
         self, lines: Lines, spaces: Sequence[Space], reels: Sequence[tuple[str, str]], protection: Protection
     ) -> Step:
         with self._index.reading() as connection:
+            policy = self._policy
+            if policy.overwrite and any(is_rebuilding(connection, space.volume) for space in spaces):
+                # A new index knows the newest files first: the oldest that it knows may be of today.
+                policy = replace(policy, overwrite=False)
             return next_step(
-                connection, self._policy, lines, reels, protection, spaces,
+                connection, policy, lines, reels, protection, spaces,
                 self._usage.total_bytes if self._usage.known else 0,
             )  # fmt: skip
 

@@ -17,7 +17,7 @@ from agent.footage.journal_chain import Row
 from agent.footage.keeping import Retention
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.retention import Policy, Recorded, Reels
-from agent.footage.rows import SegmentRow
+from agent.footage.rows import SegmentRow, put_rebuilt
 from tests.fakes.clock import MovedClock
 
 S = 10**9
@@ -42,6 +42,7 @@ class Kept:
         self.spared: Reels = frozenset()
         self.heads: dict[tuple[str, str], tuple[int, str, str]] = {}
         self.begin()
+        self.index.submit(put_rebuilt(self.uuid)).done.wait(5)
 
     def begin(self) -> None:
         """As after a start of the process."""

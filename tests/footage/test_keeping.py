@@ -11,6 +11,7 @@ from agent.footage.fault import Fault
 from agent.footage.hold import Hold
 from agent.footage.keeping import Retention
 from agent.footage.retention import Recorded
+from agent.footage.rows import put_rebuilt
 from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, policy, seqs
 
 HOUR_S = DAY_S / 24
@@ -176,6 +177,18 @@ def test_when_nothing_may_go_that_is_told_and_less_is_recorded(kept: Kept) -> No
     kept.live(chore, 4 * DAY_S)
     assert told(chore, ConditionKind.RETENTION_BREACH) is None
     assert kept.spared == frozenset()
+
+
+def test_the_ring_does_not_overwrite_while_the_index_is_built_again(kept: Kept) -> None:
+    """A new index knows the newest files first: the oldest that it knows is not the oldest there is."""
+    chore = kept.retention(policy(4, 6, quota_bytes=50_000, overwrite=True))
+    kept.index.submit(("DELETE FROM note WHERE name LIKE 'rebuilt/%'", ())).done.wait(5)
+    kept.live(chore, 3 * DAY_S, kept.add)
+    assert kept.tombstones() == []
+    assert told(chore, ConditionKind.RETENTION_BREACH) is not None
+    kept.index.submit(put_rebuilt(kept.uuid)).done.wait(5)
+    kept.live(chore, DAY_S, kept.add)
+    assert {each["reason"] for each in kept.tombstones()} == {"overwritten"}
 
 
 def test_the_ring_overwrites_the_oldest_that_is_not_held_only_when_the_policy_says_so(kept: Kept) -> None:
