@@ -9,7 +9,7 @@ Invariants
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -62,19 +62,10 @@ def read(
     from_ns = to_ns if first is None else max(from_ns, first)
     if from_ns >= to_ns:
         return Decided(Ledger((), ()), to_ns, to_ns)
-    spans: list[Span] = []
-    claims: list[Gap] = []
     files = _files(connection, reel, from_ns, to_ns, most_rows)
     if len(files) == most_rows:
         to_ns = max(from_ns + 1, files[-1][0])
-    for start, end, path, state in files:
-        end_ns = live.get(path, start) if end is None else end
-        if state == "deleting":
-            claims.append(Gap(start, end_ns, GapReason.EXPIRED))
-        elif state == "lost":
-            claims.append(Gap(start, end_ns, GapReason.FILE_MISSING, path))
-        else:
-            spans.append(Span(start, end_ns))
+    spans, claims = _footage(files, live)
     rows = gap_rows(connection, reel, from_ns, to_ns, most_rows)
     if len(rows) == most_rows:
         to_ns = min(to_ns, max(from_ns + 1, rows[-1].from_ns))
@@ -192,6 +183,28 @@ def _joined(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
         else:
             joined.append(gap)
     return tuple(joined)
+
+
+def _footage(
+    files: Iterable[tuple[int, int | None, str, str]], live: Mapping[str, int]
+) -> tuple[list[Span], list[Gap]]:
+    """Footage in as few spans as there are, and what is told by rows whose files are gone."""
+    spans: list[Span] = []
+    claims: list[Gap] = []
+    begin, until = -1, -1
+    for start, end, path, state in files:  # by start: a day has 1440, so this is kept short
+        end_ns = live.get(path, start) if end is None else end
+        if state == "deleting":
+            claims.append(Gap(start, end_ns, GapReason.EXPIRED))
+        elif state == "lost":
+            claims.append(Gap(start, end_ns, GapReason.FILE_MISSING, path))
+        elif start <= until:
+            until = max(until, end_ns)
+        else:
+            if begin >= 0:
+                spans.append(Span(begin, until))
+            begin, until = start, end_ns
+    return [*spans, Span(begin, until)] if begin >= 0 else [], claims
 
 
 def _files(

@@ -316,18 +316,19 @@ def put_stretch(stretch: Stretch) -> Statement:
 
 
 def _all_reels(connection: sqlite3.Connection) -> list[Reel]:
-    found: list[Reel] = []
+    """Every reel that the index knows, in a few steps for each: the tables are long."""
+    found: set[Reel] = set()
     for table in ("segment", "gap", "tombstone"):
-        row = ("", "")
-        while True:
-            row = connection.execute(
-                f"SELECT camera, stream FROM {table} WHERE (camera, stream) > (?, ?) ORDER BY camera, stream LIMIT 1",
-                row,
-            ).fetchone()
-            if row is None:
-                break
-            found.append((row[0], row[1]))
-    return found
+        camera: str | None = ""
+        while camera is not None:
+            stream: str | None = ""
+            while stream is not None:
+                where = f"FROM {table} WHERE camera = ? AND stream > ?"
+                stream = connection.execute(f"SELECT MIN(stream) {where}", (camera, stream)).fetchone()[0]
+                if stream is not None:
+                    found.add((camera, stream))
+            camera = connection.execute(f"SELECT MIN(camera) FROM {table} WHERE camera > ?", (camera,)).fetchone()[0]
+    return sorted(found)
 
 
 def _next_ns(connection: sqlite3.Connection, reel: Reel, after_ns: int) -> int:
