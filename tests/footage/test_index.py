@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.footage import rows
-from agent.footage.index import MIGRATIONS, Index, IndexBroken, IndexBusy, _connect, prepare, set_aside
+from agent.footage.index import Index, IndexBroken, IndexBusy, _connect, prepare, set_aside
+from agent.footage.migrations import MIGRATIONS
 from agent.footage.rows import Last, SegmentRow
 from agent.footage.timeline import Gap
 from tests.fakes.waiting import until
