@@ -31,6 +31,9 @@ class Why(StrEnum):
     OTHER_CODEC = "other_codec"
     TIME_JUMPED = "time_jumped"
     PACKETS_MISSING = "packets_missing"
+    CLOCK_SET = "clock_set"
+    RECORDER_KILLED = "recorder_killed"
+    MACHINE_OFF = "machine_off"
     QUEUE_FULL = "queue_full"
     NO_ONVIF = "no_onvif"
     NO_PROFILE = "no_profile"
@@ -61,6 +64,9 @@ _WORDS: Final = {
     Why.NO_VIDEO: Text("该地址没有视频", "the address gives no video"),
     Why.OTHER_CODEC: Text("视频编码是 {}；只能录 H.264 和 H.265", "the video is {}; H.264 and H.265 can be recorded"),
     Why.TIME_JUMPED: Text("摄像机的时间跳变（{}）", "the camera's time jumped ({})"),
+    Why.CLOCK_SET: Text("时钟拨快 {} 秒", "the clock was set forward by {} s"),
+    Why.RECORDER_KILLED: Text("录像程序被终止", "the recorder was killed"),
+    Why.MACHINE_OFF: Text("机器断电或重启", "the machine was off"),
     Why.PACKETS_MISSING: Text("缺少 {} 秒的数据包", "packets of {} s are missing"),
     Why.QUEUE_FULL: Text("磁盘太慢，丢弃了数据包", "packets had to be dropped: the disk is too slow"),
     Why.NO_ONVIF: Text("该地址上的服务不是 ONVIF：{}", "what answers there speaks no ONVIF: {}"),

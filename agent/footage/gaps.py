@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from agent.footage.timeline import CLOCK_STEP_NS, Gap, GapReason
+from agent.camera_words import Why, detail
+from agent.footage.timeline import CLOCK_STEP_NS, NS, Gap, GapReason
 
 ENDED_STOPPED: Final = "stopped"
 ENDED_STEP: Final = "step"
@@ -91,13 +92,13 @@ def explain(
     pieces: list[Gap] = []
     for start, end in pairwise(sorted(edges)):
         claim = _claim(claims, start, end) or _cut_short(claims, end)
-        reason, detail = (claim.reason, claim.detail) if claim else (GapReason.INDEX_LOST.value, "")
+        reason, why = (claim.reason, claim.detail) if claim else (GapReason.INDEX_LOST.value, "")
         if claim is None and stepped is not None:
-            reason, detail = GapReason.CLOCK_STEP.value, stepped
-        if pieces and (pieces[-1].reason, pieces[-1].detail) == (reason, detail):
-            pieces[-1] = Gap(pieces[-1].from_ns, end, reason, detail)
+            reason, why = GapReason.CLOCK_STEP.value, stepped
+        if pieces and (pieces[-1].reason, pieces[-1].detail) == (reason, why):
+            pieces[-1] = Gap(pieces[-1].from_ns, end, reason, why)
         else:
-            pieces.append(Gap(start, end, reason, detail))
+            pieces.append(Gap(start, end, reason, why))
     return pieces
 
 
@@ -113,14 +114,14 @@ def _cut_short(claims: Sequence[Gap], at_ns: int) -> Gap | None:
 def between(before: Stretch, after: Stretch) -> list[Gap]:
     """Why nothing was recorded between two stretches that follow one another; nothing where the clock was set back
     to before the end of the first."""
-    reason, detail = _away(before, after)
+    reason, why = _away(before, after)
     away_ns = after.from_mono_ns - before.to_mono_ns if before.boot == after.boot else None
     if away_ns is None or after.from_ns - before.to_ns - away_ns <= CLOCK_STEP_NS:
-        return [Gap(before.to_ns, after.from_ns, reason, detail)] if after.from_ns > before.to_ns else []
+        return [Gap(before.to_ns, after.from_ns, reason, why)] if after.from_ns > before.to_ns else []
     # Both began to count at the same boot: what wall time passed beyond that, the clock was set forward.
     back = before.to_ns + max(away_ns, 0)
-    by = f"the clock was set forward by {seconds(after.from_ns - back)}"
-    pieces = [Gap(before.to_ns, back, reason, detail), Gap(back, after.from_ns, GapReason.CLOCK_STEP, by)]
+    by = set_forward(after.from_ns - back)
+    pieces = [Gap(before.to_ns, back, reason, why), Gap(back, after.from_ns, GapReason.CLOCK_STEP, by)]
     return [each for each in pieces if _end(each) > each.from_ns]
 
 
@@ -130,7 +131,7 @@ def _away(before: Stretch, after: Stretch) -> tuple[str, str]:
     if before.ended == ENDED_STEP:
         return GapReason.CLOCK_STEP, ""
     same = before.boot == after.boot
-    return GapReason.POWER_LOSS, "the recorder was killed" if same else "the machine was off"
+    return GapReason.POWER_LOSS, detail(Why.RECORDER_KILLED if same else Why.MACHINE_OFF)
 
 
 def _claims(reel: str, stretches: Sequence[Stretch]) -> Iterator[Gap]:
@@ -146,12 +147,12 @@ def _stepped(before: Edge | None, after: Edge | None) -> str | None:
     if before is None or after is None or before.boot != after.boot or not before.boot:
         return None
     step_ns = after.offset_ns - before.offset_ns
-    return f"the clock was set forward by {seconds(step_ns)}" if step_ns > CLOCK_STEP_NS else None
+    return set_forward(step_ns) if step_ns > CLOCK_STEP_NS else None
 
 
-def seconds(ns: int) -> str:
-    """A length for a detail."""
-    return f"{ns / 1_000_000_000:.1f} s"
+def set_forward(by_ns: int) -> str:
+    """The detail of a clock that was set forward."""
+    return detail(Why.CLOCK_SET, f"{by_ns / NS:.1f}")
 
 
 def _end(gap: Gap) -> int:

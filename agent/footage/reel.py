@@ -29,12 +29,13 @@ from agent.footage.arrivals import Opened
 from agent.footage.camera import Camera
 from agent.footage.chain import FIRST, SHA256, link
 from agent.footage.files import make_directories
+from agent.footage.gaps import set_forward
 from agent.footage.index import Index, Pending
 from agent.footage.naming import segment_path
 from agent.footage.recovery import cut_file, hash_file, walk_file
 from agent.footage.rows import End, Last, SegmentRow
 from agent.footage.segment import Opener, Segment, create_file
-from agent.footage.timeline import FAR_OFF_NS, NS, Gap, GapReason, Sane, clock_stepped, first_length_ns
+from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason, Sane, clock_stepped, first_length_ns
 from agent.footage.volumes import REFUSED_NS, Disk, Volumes
 
 log = logging.getLogger(__name__)
@@ -363,7 +364,7 @@ class Reel:
             return
         end_ns = self.end_ns + offset - self._end_offset_ns
         if end_ns > self.end_ns:
-            left_out = Gap(self.end_ns, end_ns, GapReason.CLOCK_STEP, f"+{(end_ns - self.end_ns) / NS:.1f} s")
+            left_out = Gap(self.end_ns, end_ns, GapReason.CLOCK_STEP, set_forward(end_ns - self.end_ns))
             clock = rows.RowClock(self._store.boot, self._end_offset_ns, self._quality)
             self._store.index.submit(rows.put_gap(*self._plan.key, left_out, clock))
         self.end_ns, self._end_offset_ns = end_ns, offset

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.footage.timeline import FAR_OFF_NS, NS, Gap, GapReason, SegmentRef
+from agent.footage.gaps import set_forward
+from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason, SegmentRef
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with question marks, and the values for them."""
@@ -200,7 +201,7 @@ def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowC
     """The clock was set from `before_ns` to `now_ns` while a gap lasts: it ends by the old clock, and goes on by
     `clock`, so that the times of a row are all of one clock. What was left out by setting it forward is a gap, too."""
     reel = (camera, stream)
-    step = Gap(before_ns, now_ns, GapReason.CLOCK_STEP, f"+{(now_ns - before_ns) / NS:.1f} s")
+    step = Gap(before_ns, now_ns, GapReason.CLOCK_STEP, set_forward(now_ns - before_ns))
     return [
         (
             f"""INSERT INTO gap ({_GAP_COLUMNS})

@@ -97,6 +97,7 @@ class Sweep:
         self._live_ends = live_ends
         self._zone = zone
         self._journal = journal
+        self._began_mono_ns = clock.mono_ns()
         self._stretch: Stretch | None = None
         self._noted_ns = self._covered_ns = self._journaled_ns = 0
         self._known: list[Reel] = []
@@ -234,7 +235,9 @@ class Sweep:
             row = connection.execute(
                 "SELECT from_ns, reason, detail FROM gap WHERE camera = ? AND stream = ? AND to_ns IS NULL", reel
             ).fetchone()
-            if row is None or row[1] in _TOLD_OTHERWISE or now.wall_ns - row[0] < TELL_AFTER_NS:
+            if row is None or row[1] in _TOLD_OTHERWISE:
+                continue
+            if min(now.wall_ns - row[0], now.mono_ns - self._began_mono_ns) < TELL_AFTER_NS:
                 continue
             if self._live_ends(*reel):
                 continue
