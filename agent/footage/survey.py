@@ -29,7 +29,7 @@ from agent.footage.files import (
     room_on,
     segment_directories,
 )
-from agent.footage.index import MIGRATIONS
+from agent.footage.migrations import MIGRATIONS
 from agent.footage.naming import parse_name
 from agent.footage.recovery import walk_file
 from agent.footage.rows import directories_of

@@ -7,7 +7,7 @@ import pytest
 
 from agent.footage import stock
 from agent.footage.hold import Hold, Protection
-from agent.footage.index import MIGRATIONS
+from agent.footage.migrations import MIGRATIONS
 from agent.footage.retention import PRODUCT_BEGAN_NS, dated
 
 S = 10**9
