@@ -153,6 +153,10 @@ class ReelLife:
     def rows(self) -> list[SegmentRow]:
         """Every segment, in the order of recording."""
         self.index.submit().done.wait(5)
+        return self.rows_at_rest()
+
+    def rows_at_rest(self) -> list[SegmentRow]:
+        """The same, while the recorder is off."""
         with self.index.reading() as connection:
             found = connection.execute("SELECT * FROM segment ORDER BY seq")
             return [SegmentRow(*(row[name] for name in SegmentRow.__dataclass_fields__)) for row in found]

@@ -1,5 +1,6 @@
 """The life of one camera and its machine: every instant since the first recording is explained, whatever its clock."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 
 from agent.facts import ClockQuality
+from agent.footage.files import check_volume, segment_directories
 from agent.footage.ledger import doubtful_spans, read
 from agent.footage.naming import parse_name
+from agent.footage.recovery import Found, settle_directory
 from agent.footage.rectify import RECTIFIED
 from agent.footage.timeline import NS, Gap, Span
 from tests.fakes.camera import make_clip
@@ -253,6 +256,46 @@ def test_a_boot_that_never_learnt_the_time_stays_marked(life: ReelLife) -> None:
     assert span.from_ns < 1_700_000_100 * NS
 
 
+def lose_index(life: ReelLife, with_journal: bool = False) -> None:
+    for path in life.folder.glob("footage.db*"):
+        path.unlink()
+    if with_journal:
+        shutil.rmtree(life.volume / "journal")
+
+
+def rebuild(life: ReelLife) -> None:
+    """What the comparison does meanwhile: every directory, newest first."""
+    volume = check_volume(life.volume, "f1")
+    for directory in list(segment_directories(life.volume)):
+        settle_directory(volume, life.index, directory, Found(rebuilt=True), lambda: None, {REEL: life.track.seq})
+    life.index.submit().done.wait(5)
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_a_start_in_1970_is_set_right_from_the_files_alone(life: ReelLife, with_journal: bool) -> None:
+    """With the journal, and without it by the later files of the same boot, which a trusted clock told."""
+    life.play(20)
+    life.stop()
+    life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
+    life.start()
+    life.play(30)
+    life.set_right()
+    settle(life)
+    life.stop()
+    before = [(row.path, row.start_ns, row.end_ns) for row in life.rows_at_rest()]
+    lose_index(life, with_journal=not with_journal)
+    life.reboot(life.true_ns() + 90 * NS, ClockQuality.NTP, off_s=90)
+    life.start()
+    rebuild(life)
+    life.play(20)
+    after = {row.path: (row.start_ns, row.end_ns or 0) for row in life.rows()}
+    for path, start_ns, end_ns in before:
+        assert end_ns is not None
+        assert abs(after[path][0] - start_ns) < NS // 10
+        assert abs(after[path][1] - end_ns) < NS // 10
+    assert_true(life)
+
+
 def test_an_index_that_is_lost_gets_its_reasons_back_from_the_journal(life: ReelLife) -> None:
     life.play(20)
     life.wait(20)
@@ -263,8 +306,7 @@ def test_an_index_that_is_lost_gets_its_reasons_back_from_the_journal(life: Reel
     before = [gap for gap in life.decided().ledger.gaps if gap.reason == "camera_silent"]
     assert before
     life.stop()
-    for path in life.folder.glob("footage.db*"):
-        path.unlink()
+    lose_index(life)
     life.start()
     settle(life)
     until(lambda: before[0] in _known(life), 5, "the reason is known again")
