@@ -31,6 +31,7 @@ REASONS: Final = {
     "camera_refused": Text("摄像机拒绝连接", "camera refused"),
     "camera_not_video": Text("不是视频", "not video"),
     "camera_clock": Text("摄像机时钟跳变", "camera clock jumped"),
+    "not_recordable": Text("画面数据无法写入文件", "cannot be written into a file"),
     "clock_step": Text("本机时钟调整", "clock was set"),
     "connection_lost": Text("连接中断", "connection lost"),
     "disk_full": Text("磁盘已满", "disk full"),
