@@ -273,6 +273,7 @@ class _Survey:
             gaps = [Gap(*row) for row in connection.execute(_GAPS, reel)]
             runs = {number: Run(*rest) for number, *rest in connection.execute(_RUNS, reel)}
             stones = [Tombstone(*row) for row in connection.execute(_STONES, reel)]
+            buried = [Gap(*row) for row in connection.execute(_BURIED, reel)]
             (name,) = connection.execute(
                 "SELECT COALESCE(MAX(id), ?) FROM camera WHERE uuid = ?", (camera, camera)
             ).fetchone()
@@ -283,7 +284,7 @@ class _Survey:
         found = list(judge_stream(self._noted(reel, spans, opened), runs, damaged, _link))
         found += judge_gaps(subject, gaps, reel in self._wanted.recorded, bool(opened))
         found += judge_tombstones(subject, stones, self._buried(reel, stones))
-        found += self._ledger(subject, spans, gaps, min(opened, default=None))
+        found += self._ledger(subject, spans, gaps, buried, min(opened, default=None))
         self.report.counts["gaps"] += len(gaps)
         return found
 
@@ -300,7 +301,9 @@ class _Survey:
                     spans.append(Span(row.start_ns, row.end_ns))
             yield row
 
-    def _ledger(self, subject: str, spans: list[Span], gaps: list[Gap], opened_ns: int | None) -> list[Finding]:
+    def _ledger(
+        self, subject: str, spans: list[Span], gaps: list[Gap], buried: list[Gap], opened_ns: int | None
+    ) -> list[Finding]:
         """14, from the first word about the reel to the last; day by day, for the work to grow with the days alone."""
         begins = [*(span.from_ns for span in spans), *(gap.from_ns for gap in gaps)]
         first = min(begins, default=None)
@@ -316,7 +319,9 @@ class _Survey:
         for start in range(first, last, DAY_NS):
             end = min(start + DAY_NS, last)
             inside = [span for span in spans if span.from_ns < end and span.to_ns > start]
-            reasons = [gap for gap in gaps if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)]
+            reasons = [
+                gap for gap in [*buried, *gaps] if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)
+            ]
             found += judge_ledger(subject, inside, reasons, start, end)
         return found
 
@@ -362,6 +367,7 @@ _HOLDS: Final = "SELECT id, camera FROM hold WHERE released_ns IS NULL"
 _GAPS: Final = "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND stream = ? ORDER BY from_ns"
 _RUNS: Final = "SELECT id, boot, wall_ns, mono_ns, quality FROM run WHERE camera = ? AND stream = ?"
 _STONES: Final = "SELECT first_seq, last_seq FROM tombstone WHERE camera = ? AND stream = ? ORDER BY first_seq"
+_BURIED: Final = "SELECT from_ns, to_ns, reason FROM tombstone WHERE camera = ? AND stream = ?"
 _PAGE: Final = (
     f"SELECT id, {_COLUMNS} FROM segment WHERE camera = ? AND stream = ? AND (seq, id) > (?, ?)"
     " ORDER BY seq, id LIMIT ?"

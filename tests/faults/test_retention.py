@@ -1,5 +1,6 @@
 """A small real disk, cameras that fill it, and a day of half a second: retention makes room and breaks no promise."""
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 
 from agent.facts import ConditionKind
+from agent.footage.naming import camera_uuid
 from agent.footage.retention import reserve_bytes
+from agent.footage.survey import Wanted, survey
 from tests.fakes.camera import RtspServer
 from tests.fakes.disks import LoopDisk
-from tests.fakes.recording import Recording
+from tests.fakes.recording import FACILITY, Recording
 from tests.fakes.waiting import until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_debian("mkfs.ext4", "losetup"), pytest.mark.timeout(180)]
@@ -136,12 +139,20 @@ def assert_whole(recording: Scaled) -> None:
         "SELECT camera, first_seq, before FROM tombstone ORDER BY camera, first_seq"
     ):
         assert seq == 1 or previous, f"the tombstone of {camera} begins in nothing"
+    command = [sys.executable, "-m", "agent", "footage", "verify", "--config", str(recording.settings), "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    # A real day is longer: what went was "younger than the minimum" by it.
+    assert {each["kind"] for each in told["findings"]} <= {"removed_outside_policy"}, told
+    recorded = {(camera_uuid(FACILITY, name), "main") for name in ("one", "two")}
+    wanted = Wanted(recording.index, [recording.volume], FACILITY, recorded, deep=False)
+    found = survey(wanted, time.time_ns, time.sleep, lambda done, total: None).findings
+    assert [
+        f"{each.number} {each.where}: {each.what.en}" for each in found if "bytes are free" not in each.what.en
+    ] == []
 
 
 def ages_at_death(recording: Scaled, reasons: tuple[str, ...]) -> list[float]:
     """Days from the end of each segment to its deletion, by the journal."""
-    import json
-
     found = [json.loads(row[0]) for row in recording.rows("SELECT detail FROM journal WHERE kind = 'tombstone'")]
     return [
         (each["deleted_ns"] - segment[2]) / 1e9 / DAY_S
