@@ -1,8 +1,10 @@
 """Footage that lies on a real disk and stands in a real index, without a camera: small files, made in an instant."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.facts import ClockQuality, Stamp
@@ -25,6 +27,14 @@ DAY_S = 1440
 """A day of these tests: retention is told so, and nothing else knows."""
 
 MINUTE_S = 60
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder for hundreds of commits: what a disk makes of them is tried elsewhere."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 class Kept:

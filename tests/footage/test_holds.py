@@ -11,7 +11,7 @@ from agent.footage.hold import AFTER_NS, BEFORE_NS, Hold
 from agent.footage.holds import Holds, Seen
 from agent.processes.record_chores import incidents_of
 from agent.wire import MAX_FRAME_BYTES, Peer, Refused, Reply, Request, Server, to_frame
-from tests.fakes.kept import DAY_S, Kept, S
+from tests.fakes.kept import DAY_S, Kept, S, in_memory
 
 TERM_NS = 180 * 86_400 * S
 
@@ -85,11 +85,12 @@ class Rig(Kept):
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    found = Rig(tmp_path)
-    yield found
-    found.alarm.stop()
-    found.close()
+def rig() -> Iterator[Rig]:
+    with in_memory() as folder:
+        found = Rig(folder)
+        yield found
+        found.alarm.stop()
+        found.close()
 
 
 def test_an_incident_is_held_while_it_is_open_and_then_for_its_term(rig: Rig) -> None:

@@ -1,8 +1,6 @@
 """The chore of retention over many short days: what goes, what stays, what is told, and what is recorded less."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,16 +10,15 @@ from agent.footage.hold import Hold
 from agent.footage.keeping import Retention
 from agent.footage.retention import Recorded
 from agent.footage.rows import put_rebuilt
-from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, policy, seqs
+from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, in_memory, policy, seqs
 
 HOUR_S = DAY_S / 24
 
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    memory = Path("/dev/shm")  # hundreds of commits: what a disk makes of them is tried elsewhere
-    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        found = Kept(Path(folder))
+    with in_memory() as folder:
+        found = Kept(folder)
         yield found
         found.close()
 
