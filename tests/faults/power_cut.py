@@ -170,4 +170,4 @@ class PoweredRun:
         for name in ("data", "volume"):
             (folder / name).symlink_to(mount / name)
         urls = {name: camera.url() for name, camera in self.cameras.items()}
-        return self._recording_type(folder, urls, self._segment_s)
+        return self._recording_type(folder, urls, self._segment_s, extra=", record_sound: true")

@@ -4,12 +4,13 @@ consumer had been told was closed before the power went.
 """
 
 import hashlib
+import heapq
 import itertools
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,10 +24,12 @@ from agent.footage.index import Index, IndexBroken
 from agent.footage.naming import camera_uuid, parse_name
 from agent.footage.recovery import open_gaps, recover
 from agent.footage.reel import MAIN
-from tests.fakes.encoded import Picture, nals, number_in, numbered
+from tests.fakes.encoded import Picture, aac, nals, number_in, numbered
 from tests.fakes.recording import FACILITY
-from tests.fakes.scripted_camera import ScriptedCamera, steady
+from tests.fakes.scripted_camera import ScriptedCamera, Sound, Unit, steady
 from tests.faults.rigs.write_log import Cut
+
+AAC_RATE: Final = 16_000
 
 RESTART_NS: Final = 60_000_000_000
 """The power comes back a minute later."""
@@ -53,8 +56,18 @@ class Verdict:
 class EndlessCamera(ScriptedCamera):
     """Shows the same pictures again and again, each with a number of its own, and remembers which was which."""
 
-    def __init__(self, shown: list[Picture]) -> None:
-        super().__init__(lambda _: steady(itertools.cycle(shown)), shown[0])
+    def __init__(self, shown: list[Picture], codec: str = "h264", with_sound: bool = False) -> None:
+        config, frames = aac(8) if with_sound else (b"", [])
+        sound = Sound("MPEG4-GENERIC", AAC_RATE, 1, config) if with_sound else None
+
+        def play(_: int) -> Iterator[Unit]:
+            heard = (
+                Unit(place * 1024 / AAC_RATE, place * 1024, frame, sound=True)
+                for place, frame in enumerate(itertools.cycle(frames))
+            )
+            return heapq.merge(steady(itertools.cycle(shown)), heard, key=lambda unit: unit.at_s)
+
+        super().__init__(play, shown[0], codec, sound)
         self._pictures = shown
         self._places: dict[int, tuple[int, int]] = {}
 
