@@ -149,6 +149,8 @@ def _term(screen: Screen, each: Values, where: tzinfo) -> str:
         at, by = shown(each["released_ns"], where)[:10], each.get("released_by") or ""
         return screen.t(f"{at} 由 {by} 解除", f"released {at} by {by}")
     until_ns = each.get("until_ns")
+    if each.get("incident") and each.get("to_ns") is None:
+        return screen.t("警情未复位", "its incident lasts")
     if until_ns is None:
         return screen.t("直到解除", "until released")
     day = shown(until_ns, where)[:10]

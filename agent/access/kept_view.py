@@ -20,6 +20,8 @@ def kept_words(record: dict[str, Any]) -> Text | None:
         zh, en = f"{zh}，约 {_days(full)} 天后盘满", f"{en}, full in {_days(full)} days"
     if isinstance(steady, int | float) and isinstance(target, int) and steady < target:
         zh, en = f"{zh}，盘满后可存 {_days(steady)} 天", f"{en}, then {_days(steady)} days fit"
+        if isinstance(least, int) and steady < least:
+            zh, en = f"{zh}，不足规定的 {least} 天", f"{en}: less than the required {least}"
     if held := told.get("held_bytes"):
         zh, en = f"{zh}，封存 {held / 1e9:.1f} GB", f"{en}, {held / 1e9:.1f} GB held"
     return Text(zh, en)

@@ -226,8 +226,11 @@ class Retention:
     ) -> None:
         over = self._over_quota()
         by_age = short or over or self._hurry or now.mono_ns >= self._expire_ns
-        lines = self._lines(dues, now, by_age)
         self._hurry = False
+        if not by_age:
+            self._judge(Step(()), now)
+            return
+        lines = self._lines(dues, now, by_age)
         until_ns = self._clock.mono_ns() + STEP_NS
         while True:
             step = self._plan(lines, spaces, reels, protection)

@@ -125,6 +125,9 @@ def test_holds_are_listed_page_by_page(agent: Agent) -> None:
     assert len(lines) == 2
     assert "all" in lines[1]
     assert "goes on" in lines[1]
+    agent.answers["holds"] = {"holds": [{**HOLD, "incident": "i1", "to_ns": None}], "next": None}
+    assert holding.holds(shown, agent.runtime, False, False) == 0
+    assert "its incident lasts" in shown.out.getvalue()
     agent.answers["holds"] = {"holds": [], "next": None}
     assert holding.holds(shown, agent.runtime, False, False) == 0
     assert "no footage is held" in shown.out.getvalue()

@@ -38,6 +38,12 @@ def test_a_disk_that_fills_before_the_target_is_said() -> None:
     assert en.endswith(", full in 12 days, then 55 days fit, 2.5 GB held")
 
 
+def test_a_disk_that_is_too_small_for_the_law_is_said() -> None:
+    zh, en = words(told(full_days=5.0, steady_days=5.0))
+    assert zh.endswith("盘满后可存 5 天，不足规定的 30 天")
+    assert en.endswith("then 5 days fit: less than the required 30")
+
+
 def test_a_process_that_says_nothing_of_it_gives_no_line() -> None:
     assert kept_words({}) is None
     assert kept_words({"retention": {}}) is None
