@@ -32,6 +32,9 @@ LONGEST_BOOT_NS: Final = 400 * 86400 * 1_000_000_000
 
 COMMIT_WAIT_S: Final = 10.0
 
+LOOK_AGAIN_NS: Final = 600 * 1_000_000_000
+"""What nothing told may be told by files that come later: a volume that was away, an index that is built again."""
+
 
 class Rectification:
     """Moves what was recorded before the time was known."""
@@ -49,6 +52,9 @@ class Rectification:
         self._journal = journal
         self._settled = Settled()
         self._runs = self._untrusted = 0
+        self._unknown: set[str] = set()
+        """Boots of which nothing tells the right time."""
+        self._look_again_ns = 0
 
     def step(self, now: Stamp) -> None:
         """Look whether there is anything to move, and by how much. Raises sqlite3.Error."""
@@ -57,9 +63,13 @@ class Rectification:
             doubtful = _runs(connection, "quality NOT IN ('ntp', 'rectified')")
             self._untrusted = len(doubtful)
             boots = {run.boot for run in doubtful} | _doubtful_boots(connection)
+            if now.mono_ns >= self._look_again_ns:
+                self._look_again_ns, self._unknown = now.mono_ns + LOOK_AGAIN_NS, set()
+            boots -= self._unknown
             if not boots:
                 return
             offsets = self._offsets(connection, boots, now)
+            self._unknown |= boots - offsets.keys() - {self._boot}
             statements: list[Statement] = []
             done: dict[str, int] = {}
             for boot, offset in offsets.items():

@@ -45,7 +45,7 @@ COMMIT_WAIT_S: Final = 5.0
 MOST_GAPS: Final = 200
 """In one row of the journal."""
 
-MOST_STRETCHES: Final = 2000
+MOST_STRETCHES: Final = 500
 """Older ones are forgotten: what they explain has rows by then."""
 
 TELL_AFTER_NS: Final = 15 * NS

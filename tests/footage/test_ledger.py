@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.facts import ClockQuality
+from agent.facts import ClockQuality, ConditionKind
 from agent.footage.files import check_volume, segment_directories
 from agent.footage.ledger import doubtful_spans, read
 from agent.footage.naming import parse_name
@@ -338,3 +338,33 @@ def test_a_day_is_asked_for_in_pages_that_agree_with_the_whole(life: ReelLife) -
     for reason in {gap.reason for gap in whole.ledger.gaps}:
         total = sum((gap.to_ns or 0) - gap.from_ns for gap in gaps if gap.reason == reason)
         assert total == sum((gap.to_ns or 0) - gap.from_ns for gap in whole.ledger.gaps if gap.reason == reason)
+
+
+def test_a_gap_without_a_condition_of_its_own_is_told_while_it_lasts(life: ReelLife) -> None:
+    def refuse(path: Path) -> int:
+        raise ValueError("no such codec")
+
+    life.play(3)
+    opener, life.store.opener = life.store.opener, refuse
+    life.camera.end()
+    life.camera.open()
+    life.play(12)
+    assert life.sweep.faults() == [], "not at once"
+    life.play(15)
+    (fault,) = life.sweep.faults()
+    assert (fault.kind, fault.subject) == (ConditionKind.RECORDING_GAP, "camera/cam1")
+    assert ("reason", "not_recordable") in fault.detail
+    life.store.opener = opener
+    life.play(15)
+    assert life.sweep.faults() == []
+    assert [reason for reason, _ in gaps_of(life)] == ["not_recordable"]
+    life.wait(30)
+    assert life.sweep.faults() == [], "a silent camera is told by the recorder"
+
+
+def test_today_is_told_while_it_is_recorded(life: ReelLife) -> None:
+    life.play(65)
+    assert life.sweep.status()["coverage"]["camera/cam1"] > 0.99
+    life.wait(65)
+    life.play(65)
+    assert 0.4 < life.sweep.status()["coverage"]["camera/cam1"] < 0.8
