@@ -11,6 +11,7 @@ from typing import Final
 
 from agent import cli_camera, cli_footage
 from agent.access.arguments import (
+    CONFIG,
     EX_CONFIG,
     RUNTIME,
     Build,
@@ -259,7 +260,7 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
         from agent.settings.mistakes import SettingsError
 
         try:
-            settings = load(options.config)
+            settings = load(options.config or CONFIG)
         except SettingsError as error:
             return wrong_settings(error, screen)
         zone = ZoneInfo(settings.facility.time_zone)
@@ -281,7 +282,7 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
             screen.problem(Text(f"{wrong.zh}：告警不能留存", f"{wrong.en}: alerts are not kept"))
         tool = "yunjian" if settings.paths.runtime == RUNTIME else f"yunjian --runtime {settings.paths.runtime}"
         say(Text(f"启动中；另开一个终端：{tool} status", f"starting; in another terminal: {tool} status"))
-        return run(options.config, options.seconds, say)
+        return run(options.config or CONFIG, options.seconds, say)
     from agent.demo.facility import DemoFailed, run_demo
 
     def run_in(settings_file: Path, seconds: float | None, logs: Path) -> int:
@@ -317,6 +318,6 @@ def _process(options: argparse.Namespace, screen: Screen) -> int:
 
     run: Callable[[Path], int] = importlib.import_module(f"agent.processes.{options.name}").main
     try:
-        return run(options.config)
+        return run(options.config or CONFIG)
     except SettingsError as error:
         return wrong_settings(error, screen)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from agent.access.arguments import Build, config_option, json_option, wrong_settings
+from agent.access.arguments import Build, config_of, config_option, json_option, wrong_settings
 from agent.access.console import Screen
 from agent.facts import Text
 
@@ -62,7 +62,7 @@ def _probe(options: argparse.Namespace, screen: Screen) -> int:
         address = Address(options.address, "tcp", options.username, options.password_file)
         return probe(screen, SystemClock(), address, options.json)
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     camera = next((each for each in settings.cameras if each.id == options.address), None)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from agent.access.arguments import Build, Parser, config_option, json_option, runtime_of, wrong_settings
+from agent.access.arguments import Build, Parser, config_of, config_option, json_option, runtime_of, wrong_settings
 from agent.access.console import Screen
 from agent.facts import Text
 
@@ -235,7 +235,7 @@ def _check(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     facility = settings.facility.id
@@ -253,7 +253,7 @@ def _reindex(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     facility, cameras = settings.facility.id, settings.cameras
@@ -270,7 +270,7 @@ def _verify(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     volumes = [*settings.footage.volumes, *options.volume]
@@ -286,7 +286,7 @@ def _fingerprint(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     return tell_fingerprint(screen, settings.paths.data, options.json)
@@ -298,7 +298,7 @@ def _volumes(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     index, listed = settings.paths.data / "footage.db", settings.footage.volumes
@@ -311,7 +311,7 @@ def _volume_create(options: argparse.Namespace, screen: Screen) -> int:
     from agent.settings.mistakes import SettingsError
 
     try:
-        settings = load(options.config)
+        settings = load(config_of(options))
     except SettingsError as error:
         return wrong_settings(error, screen)
     wish = VolumeWish(options.path, options.luks, options.key, options.erase, options.install)

@@ -169,13 +169,24 @@ def json_option(build: Build, parser: Parser) -> None:
     build.option(parser, "--json", zh="给程序用的输出", en="output for programs", action="store_true")
 
 
+CONFIG: Final = Path("/etc/yunjian/facility.yaml")
+"""The settings file of an installation."""
+
+
 def config_option(build: Build, parser: Parser) -> None:
-    """--config, the settings file."""
-    default = Path("/etc/yunjian/facility.yaml")
+    """--config, the settings file; `config_of` says which one is meant when it is left out."""
     build.option(
-        parser, "--config", zh=f"设置文件（{default}）", en=f"settings file ({default})",
-        type=Path, default=default, metavar="FILE",
+        parser, "--config", zh=f"设置文件（{CONFIG}，演示时用演示的）",
+        en=f"settings file ({CONFIG}, or the demonstration's)", type=Path, metavar="FILE",
     )  # fmt: skip
+
+
+def config_of(options: argparse.Namespace) -> Path:
+    """The settings file that was asked for, else that of a demonstration whose sockets are used, else the installed."""
+    if options.config is not None:
+        return Path(options.config)
+    beside = runtime_of(options).parent / CONFIG.name
+    return beside if runtime_of(options) != RUNTIME and beside.is_file() else CONFIG
 
 
 def runtime_of(options: argparse.Namespace) -> Path:
