@@ -29,6 +29,7 @@ from agent.footage.files import (
     room_on,
     segment_directories,
 )
+from agent.footage.ledger import read
 from agent.footage.migrations import MIGRATIONS
 from agent.footage.naming import parse_name
 from agent.footage.recovery import walk_file
@@ -284,7 +285,7 @@ class _Survey:
         found = list(judge_stream(self._noted(reel, spans, opened), runs, damaged, _link))
         found += judge_gaps(subject, gaps, reel in self._wanted.recorded, bool(opened))
         found += judge_tombstones(subject, stones, self._buried(reel, stones))
-        found += self._ledger(subject, spans, gaps, buried, min(opened, default=None))
+        found += self._ledger(reel, subject, spans, gaps, buried, min(opened, default=None))
         self.report.counts["gaps"] += len(gaps)
         return found
 
@@ -302,7 +303,13 @@ class _Survey:
             yield row
 
     def _ledger(
-        self, subject: str, spans: list[Span], gaps: list[Gap], buried: list[Gap], opened_ns: int | None
+        self,
+        reel: tuple[str, str],
+        subject: str,
+        spans: list[Span],
+        gaps: list[Gap],
+        buried: list[Gap],
+        opened_ns: int | None,
     ) -> list[Finding]:
         """14, from the first word about the reel to the last; day by day, for the work to grow with the days alone."""
         begins = [*(span.from_ns for span in spans), *(gap.from_ns for gap in gaps)]
@@ -322,8 +329,17 @@ class _Survey:
             reasons = [
                 gap for gap in [*buried, *gaps] if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)
             ]
-            found += judge_ledger(subject, inside, reasons, start, end)
+            holes = judge_ledger(subject, inside, reasons, start, end)
+            if holes:  # what no row tells may be told by when the recorder ran
+                reasons += self._concluded(reel, start, end)
+                holes = judge_ledger(subject, inside, reasons, start, end)
+            found += holes
         return found
+
+    def _concluded(self, reel: tuple[str, str], from_ns: int, to_ns: int) -> list[Gap]:
+        with self._reading() as connection:
+            concluded = read(connection, reel, from_ns, to_ns, {}, self._now_ns()).concluded
+        return [gap for gap in concluded if gap.reason != GapReason.INDEX_LOST]
 
     def _buried(self, reel: tuple[str, str], stones: Sequence[Tombstone]) -> Iterator[Row]:
         for stone in stones:

@@ -14,6 +14,7 @@ from agent.footage.ledger import doubtful_spans, read
 from agent.footage.naming import parse_name
 from agent.footage.recovery import Found, settle_directory
 from agent.footage.rectify import RECTIFIED
+from agent.footage.survey import Wanted, survey
 from agent.footage.timeline import NS, Gap, Span
 from tests.fakes.camera import make_clip
 from tests.fakes.reel_life import CAMERA, FRAME_S, REEL, ReelLife
@@ -368,3 +369,23 @@ def test_today_is_told_while_it_is_recorded(life: ReelLife) -> None:
     life.wait(65)
     life.play(65)
     assert 0.4 < life.sweep.status()["coverage"]["camera/cam1"] < 0.8
+
+
+def test_the_check_finds_nothing_wrong_with_a_life_of_stops_reboots_and_clocks(life: ReelLife) -> None:
+    life.play(20)
+    life.kill()
+    life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
+    life.start()
+    life.play(20)
+    life.wait(20)
+    life.set_right()
+    settle(life)
+    life.stop()
+    life.wait(30)
+    life.start()
+    settle(life)
+    life.stop()
+    wanted = Wanted(life.folder / "footage.db", [life.volume], "f1", {REEL}, deep=False)
+    report = survey(wanted, life.clock.wall_ns, lambda _: None, lambda *_: None)
+    assert [finding for finding in report.findings if finding.number != 17] == []
+    life.start()
