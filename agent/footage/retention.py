@@ -116,9 +116,12 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What counts as old, in UTC nanoseconds: `now_ns` is the line in time itself (`due`), later than which no label
-    is believed; footage before `minimum_ns` is past the minimum, `due_ns` says up to when the footage of each stream is due. `by_age` False: nothing expires
-    now, because the clock is not believed; room is made still, since these lines are never ahead of the real time."""
+    """What counts as old, in UTC nanoseconds.
+
+    `now_ns` is the line in time itself (`due`), later than which no label is believed; footage before `minimum_ns` is
+    past the minimum; `due_ns` says up to when the footage of each stream is due. `by_age` False: nothing expires now,
+    because the clock is not believed; room is made still, since these lines are never ahead of the real time.
+    """
 
     now_ns: int
     minimum_ns: int
