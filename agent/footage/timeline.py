@@ -102,13 +102,6 @@ class Sane(NamedTuple):
     dts: int
 
 
-class Jump(StrEnum):
-    """The camera's clock jumped: this packet begins a new run."""
-
-    BACK = "back"
-    FORWARD = "forward"
-
-
 def sane_head(held: Sequence[Raw], nominal: int, base: TimeBase) -> list[Sane]:
     """Times for the first packets of a connection.
 
@@ -147,21 +140,8 @@ def _after_jumps(held: Sequence[Raw], nominal: int, base: TimeBase) -> int:
     return jumps[-1] if jumps else 0
 
 
-def _jump(last_dts: int, dts: int, nominal: int, base: TimeBase) -> Jump | None:
-    if last_dts - dts > base.ticks(BACK_S):
-        return Jump.BACK
-    return Jump.FORWARD if dts - last_dts > max(base.ticks(FORWARD_S), 4 * nominal) else None
-
-
-def sane_next(last_dts: int, raw: Raw, nominal: int, base: TimeBase) -> Sane | Jump:
-    """Times for the packet after one decoded at `last_dts`: bumped, synthesised, or a jump."""
-    if raw.dts is None:
-        dts = last_dts + nominal
-    elif (jump := _jump(last_dts, raw.dts, nominal, base)) is not None:
-        return jump
-    else:
-        dts = max(raw.dts, last_dts + 1)
-    return Sane(dts if raw.pts is None else max(raw.pts, dts), dts)
+def _jump(last_dts: int, dts: int, nominal: int, base: TimeBase) -> bool:
+    return last_dts - dts > base.ticks(BACK_S) or dts - last_dts > max(base.ticks(FORWARD_S), 4 * nominal)
 
 
 @dataclass(frozen=True, slots=True)

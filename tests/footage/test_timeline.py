@@ -10,8 +10,8 @@ from agent.footage.timeline import (
     NS,
     SLEW_PPM,
     Gap,
-    Jump,
     Raw,
+    RunTime,
     Sane,
     SegmentRef,
     Span,
@@ -20,11 +20,11 @@ from agent.footage.timeline import (
     begin_run,
     clock_stepped,
     first_length_ns,
+    follow,
     ledger,
     merge,
     plan_export,
     sane_head,
-    sane_next,
     should_cut,
 )
 
@@ -57,23 +57,56 @@ def test_head_always_rises_and_never_shows_before_it_decodes(held: list[Raw]) ->
     assert all(each.pts >= each.dts for each in times)
 
 
+def begun(last_dts: int) -> RunTime:
+    return advance(begin_run(BASE, [(last_dts - FRAME, T0 - FRAME_NS)]), last_dts, T0)
+
+
+def after(last_dts: int, raw: Raw, after_ns: int = FRAME_NS) -> Sane | None:
+    """The times of the packet after the one decoded at `last_dts`, which arrived `after_ns` later."""
+    found = follow(begun(last_dts), raw, FRAME, T0 + after_ns)
+    return found[0] if found else None
+
+
 def test_a_time_that_does_not_rise_is_bumped() -> None:
-    assert sane_next(1000, Raw(1000, 1000, FRAME), FRAME, BASE) == Sane(1001, 1001)
-    assert sane_next(1000, Raw(None, None, FRAME), FRAME, BASE) == Sane(1000 + FRAME, 1000 + FRAME)
+    assert after(1000, Raw(1000, 1000, FRAME)) == Sane(1001, 1001)
+    assert after(1000, Raw(None, None, FRAME)) == Sane(1000 + FRAME, 1000 + FRAME)
 
 
-def test_jumps_begin_a_new_run() -> None:
-    assert sane_next(10_000_000, Raw(0, 0, FRAME), FRAME, BASE) is Jump.BACK
-    assert sane_next(0, Raw(270_000, 270_000, FRAME), FRAME, BASE) is Jump.FORWARD
-    assert sane_next(0, Raw(170_000, 170_000, FRAME), FRAME, BASE) == Sane(170_000, 170_000)
+def test_packets_that_are_missing_end_the_run() -> None:
+    assert after(0, Raw(270_000, 270_000, FRAME), 3 * NS) is None
+    assert after(0, Raw(170_000, 170_000, FRAME), 2 * NS - NS // 10) == Sane(170_000, 170_000)
+    assert after(10_000_000, Raw(0, 0, FRAME), 3 * NS) is None, "whatever the camera says of its time"
 
 
-@given(st.integers(0, 10**12), st.builds(Raw, times_or_none, times_or_none, st.just(FRAME)))
-def test_next_rises_or_jumps(last: int, raw: Raw) -> None:
-    times = sane_next(last, raw, FRAME, BASE)
-    if isinstance(times, Sane):
+def test_a_camera_clock_that_jumps_moves_no_packet() -> None:
+    for jump in (90_000 * 3600, -90_000 * 3600, 150_000, -50_000):
+        found = follow(begun(10_000_000), Raw(10_003_600 + jump, 10_003_600 + jump, FRAME), FRAME, T0 + FRAME_NS)
+        assert found is not None
+        times, run = found
+        assert times == Sane(10_003_600, 10_003_600)
+        run = advance(run, times.dts, T0 + FRAME_NS)
+        later = follow(run, Raw(10_010_800 + jump, 10_007_200 + jump, FRAME), FRAME, T0 + 2 * FRAME_NS)
+        assert later is not None
+        assert later[0] == Sane(10_010_800, 10_007_200)
+
+
+def test_late_packets_are_no_jump() -> None:
+    run = begun(0)
+    for number in range(1, 60):  # a network that stalled for two seconds delivers at once
+        found = follow(run, Raw(number * FRAME, number * FRAME, FRAME), FRAME, T0 + max(number, 50) * FRAME_NS)
+        assert found is not None
+        assert found[0].dts == number * FRAME
+        run = advance(found[1], found[0].dts, T0 + max(number, 50) * FRAME_NS)
+    assert run.shift == 0
+
+
+@given(st.integers(0, 10**12), st.builds(Raw, times_or_none, times_or_none, st.just(FRAME)), st.integers(0, 5 * NS))
+def test_next_rises_or_begins_a_run(last: int, raw: Raw, after_ns: int) -> None:
+    times = after(last, raw, after_ns)
+    if times is not None:
         assert times.dts > last
         assert times.pts >= times.dts
+        assert BASE.ns(times.dts - last) <= max(after_ns, FRAME_NS) + NS, "no packet is from the future"
 
 
 def test_what_was_stored_up_before_reading_does_not_shift_the_footage() -> None:
