@@ -235,6 +235,7 @@ class Reel:
         assert segment is not None
         assert row is not None
         assert disk is not None
+        before_bytes = segment.file.size_bytes
         try:
             segment.write(packet, times)
         except (OSError, ValueError, av.error.FFmpegError) as error:
@@ -243,8 +244,10 @@ class Reel:
         if self.was_left():
             return False
         self._live[row.path] = at_ns
-        if disk.refused is not None and is_full(disk.refused) and segment.file.size_bytes > _WRITTEN_BYTES:
-            disk.accepts()
+        # Most packets wait in the muxer: those tell nothing of the disk.
+        written = segment.file.size_bytes > max(before_bytes, _WRITTEN_BYTES)
+        if written and disk.refused is not None and is_full(disk.refused):
+            disk.accepts(disk.refusals)
         return True
 
     def write_sound(self, packet: "Packet[Any]", rate: int, at_ns: int) -> bool:
@@ -275,6 +278,7 @@ class Reel:
         assert segment is not None
         assert row is not None
         assert disk is not None
+        refusals = disk.refusals
         try:
             digest = segment.finish()
         except (OSError, ValueError, av.error.FFmpegError) as error:
@@ -290,7 +294,7 @@ class Reel:
 
         def closed(whole: bool) -> None:
             if whole:
-                disk.accepts()
+                disk.accepts(refusals)
             else:
                 store.damaged = row.path
             end = End("closed" if whole else "suspect", end_ns, frames, size, digest, chain)

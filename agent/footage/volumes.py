@@ -61,8 +61,10 @@ room. Retention keeps much more free (retention.py); this is the last ditch."""
 class Probe:
     """Asks a disk that refused bytes whether it takes some again, on a thread of its own: it may not answer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refusals: int) -> None:
+        """`refusals`: how often the disk had refused something before it was asked."""
         self.error: OSError | None = None
+        self.refusals = refusals
         self._path = path / PROBE_FILE
         self._thread = threading.Thread(target=self._run, name="volume-probe", daemon=True)
         self._thread.start()
@@ -114,15 +116,20 @@ class Disk:
         self.next_check_ns = 0
         self.probe: Probe | None = None
         self.is_hung = False
-        self._refusals = 0
+        self.refusals = 0
+        """How often it refused something in all."""
+        self._doublings = 0
+        self._guard = threading.Lock()
 
     def refuses(self, error: OSError, mono_ns: int) -> None:
         """The disk refused a byte, or a sync. Cameras that write to it are refused together: that counts once."""
-        self.refused = error
-        if mono_ns >= self.retry_mono_ns:
-            self.avoid_mono_ns = mono_ns + (REFUSED_NS << min(self._refusals, MOST_DOUBLINGS))
-            self._refusals += 1
-        self.retry_mono_ns = mono_ns + REFUSED_NS
+        with self._guard:
+            self.refused = error
+            self.refusals += 1
+            if mono_ns >= self.retry_mono_ns:
+                self.avoid_mono_ns = mono_ns + (REFUSED_NS << min(self._doublings, MOST_DOUBLINGS))
+                self._doublings += 1
+            self.retry_mono_ns = mono_ns + REFUSED_NS
 
     def hangs(self) -> None:
         """The disk does not answer: it is left alone until its sync thread gets through."""
@@ -132,10 +139,13 @@ class Disk:
         if self.comparison is not None:
             self.comparison.ask_to_stop()
 
-    def accepts(self) -> None:
-        """The disk has taken a whole file and synced it. May be called by any thread."""
-        self.refused = None
-        self._refusals = self.avoid_mono_ns = 0
+    def accepts(self, refusals: int) -> None:
+        """The disk has taken what was written when it had refused something so many times: if it has refused nothing
+        since, it takes bytes again. May be called by any thread."""
+        with self._guard:
+            if refusals == self.refusals:
+                self.refused = None
+                self._doublings = self.avoid_mono_ns = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +296,15 @@ class Volumes:
         if disk.probe is not None:
             if not disk.probe.over:
                 return False
-            error, disk.probe = disk.probe.error, None
+            probe, disk.probe = disk.probe, None
+            error = probe.error
             if error is None:
                 log.info("%s takes bytes again", disk.path)
-                disk.accepts()
+                disk.accepts(probe.refusals)
                 return disk.open
             disk.refuses(error, now.mono_ns)
         elif disk.open and disk.refused is not None and now.mono_ns >= max(disk.avoid_mono_ns, disk.retry_mono_ns):
-            disk.probe = Probe(disk.path)
+            disk.probe = Probe(disk.path, disk.refusals)
         return False
 
     def _twin(self, disk: Disk, volume: Volume) -> Disk | None:

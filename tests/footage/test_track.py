@@ -4,6 +4,7 @@ import errno
 import hashlib
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from agent.footage.segment import create_file
 from agent.footage.sync import SyncThread
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
 from agent.footage.track import Track
-from agent.footage.volumes import Volumes
+from agent.footage.volumes import Disk, Volumes
 from tests.fakes.camera import make_clip
 from tests.fakes.clock import MovedClock
 from tests.fakes.played import PlayedCamera
@@ -247,6 +248,50 @@ def test_a_full_disk_is_a_gap_and_over_when_there_is_room(rig: Rig) -> None:
     assert "disk_full" in rig.reasons()
     found = rig.rows()
     assert all(frames_of(rig.path / row.path) == row.frames for row in found)
+
+
+def _is_full(disk: Disk) -> bool:
+    return getattr(disk.refused, "errno", None) == errno.ENOSPC
+
+
+def test_a_file_of_before_does_not_tell_that_a_full_disk_has_room(tmp_path: Path, clip: Path) -> None:
+    waits = threading.Event()
+
+    def fsync(number: int) -> None:
+        waits.wait(10)
+        os.fsync(number)
+
+    rig = Rig(tmp_path, clip, SyncThread(1.0, _Running(), fsync=fsync))
+    try:
+        rig.play(5)
+        rig.store.opener = lambda path: os.open("/dev/full", os.O_WRONLY)
+        rig.camera.end()
+        rig.camera.open()
+        rig.play(4)
+        assert _is_full(rig.disk)
+        waits.set()  # only now the disk has taken what was written before it was full
+        until(lambda: not rig.track.live, 5, "the file of before is closed")
+        assert _is_full(rig.disk)
+        rig.store.opener = create_file
+        rig.play(16)
+        assert not _is_full(rig.disk)
+        rig.finish()
+    finally:
+        waits.set()
+        rig.close()
+
+
+def test_what_waits_in_memory_does_not_tell_that_a_full_disk_has_room(rig: Rig) -> None:
+    rig.play(5.3)
+    segment = rig.track._reel.segment
+    assert segment is not None
+    before = segment.file.size_bytes
+    assert before > 10_000
+    rig.disk.refuses(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), rig.clock.mono_ns())  # another camera's file
+    while segment.file.size_bytes == before:
+        assert _is_full(rig.disk)
+        rig.play(FRAME_S)
+    assert not _is_full(rig.disk)
 
 
 def test_a_disk_that_fills_in_mid_file_keeps_what_plays(rig: Rig) -> None:
