@@ -106,6 +106,7 @@ class Retention:
         self._held_bytes = 0
         self._hurry = False
         self._breach: Breach | None = None
+        self._lasting: Breach | None = None
         self._change: tuple[tuple[str, str | int | float | bool], ...] = ()
         self._stuck: dict[str, str] = {}
         self._degradation = Degradation()
@@ -128,8 +129,8 @@ class Retention:
         with self._index.reading() as connection:
             if self._dues is None:
                 self._dues = stock.known_dues(connection, NOTE)
-            newest_ns = stock.newest_end(connection)
             reels = stock.reels(connection)
+            newest_ns = stock.newest_end(connection, reels)
             self._usage.refresh(connection)
         dues = self._advance(now, newest_ns)
         protection = Protection(holds, dues.trusted_ns(now))
@@ -249,7 +250,9 @@ class Retention:
             spaces = self._spaces(volumes)
 
     def _judge(self, step: Step, now: Stamp) -> None:
-        """A breach is told for an hour after it was seen last: what the ring has just made room for is no end of it."""
+        """A breach is told for an hour after it was seen last: what the ring has just made room for is no end of it.
+        What is recorded goes by the breach that there is now."""
+        self._lasting = step.breach
         if step.breach is not None:
             self._breach, self._breached_ns = step.breach, now.mono_ns
         elif now.mono_ns - self._breached_ns >= self._policy.day_ns // 24:
@@ -294,13 +297,17 @@ class Retention:
 
     def _record_less(self, volumes: Mapping[str, Path], dues: Dues, now: Stamp) -> None:
         recorded = self._recorded()
-        left = sum(max(0, each.free_bytes - self._last_ditch_bytes) for each in self._spaces(volumes))
-        breach, waits = self._breach, announced(dues, now, self._wait_ns)
+        spaces = self._spaces(volumes)
+        left = sum(max(0, each.free_bytes - self._last_ditch_bytes) for each in spaces)
+        breach, waits = self._lasting, announced(dues, now, self._wait_ns)
         if breach is not None and waits is not None and (breach.wait_ns is None or breach.wait_ns > waits):
             breach = replace(breach, wait_ns=waits)
         before = self._degradation
+        room = sum(max(0, each.free_bytes - each.reserve_bytes) for each in spaces)
+        if self._policy.quota_bytes is not None:
+            room = min(room, max(0, self._policy.quota_bytes - self._usage.total_bytes) if self._usage.known else 0)
         self._degradation = degrade(
-            before, breach, recorded, left, self._policy, now.mono_ns, self._policy.day_ns // 24
+            before, breach, recorded, left, self._policy, now.mono_ns, self._policy.day_ns // 24, room
         )  # fmt: skip
         if self._degradation.level != before.level:
             log.warning("footage: room is short: recording at level %s of degradation", self._degradation.level)

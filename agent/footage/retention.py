@@ -355,7 +355,8 @@ def rungs(recorded: Sequence[Recorded]) -> tuple[Reels, ...]:
 
 
 CALM_NS: Final = 3600 * 10**9
-"""A level is left, one at a time, after so long without need for it: recording does not flap."""
+"""A level is left, one at a time, after so long without need for it: recording does not flap. With room for so long of
+all that is to be recorded it is left at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,11 +375,15 @@ def degrade(
     policy: Policy,
     mono_ns: int,
     calm_ns: int = CALM_NS,
+    room_bytes: int = 0,
 ) -> Degradation:
     """The level now. As little is given up as lets what is left (`left_bytes` above the recorder's last ditch) last
-    until the oldest footage is past the minimum. No camera is stopped for a quota, or while the ring is allowed."""
+    until the oldest footage is past the minimum. No camera is stopped for a quota, or while the ring is allowed.
+    `room_bytes` is what may be written before room is short again."""
     levels = rungs(recorded)
     wanted = 0
+    if breach is None and room_bytes >= sum(each.rate_bytes_s for each in recorded) * calm_ns / 1e9:
+        return Degradation(0, mono_ns)
     if breach is not None:
         top = len(levels) - 1
         if policy.overwrite or breach.rule == "quota":

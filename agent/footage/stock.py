@@ -153,10 +153,17 @@ def first_start(connection: sqlite3.Connection, reel: tuple[str, str]) -> int | 
     return int(row[0]) if row else None
 
 
-def newest_end(connection: sqlite3.Connection) -> int | None:
-    """Where the footage ends that was written last."""
-    row = connection.execute("SELECT end_ns FROM segment WHERE end_ns IS NOT NULL ORDER BY id DESC LIMIT 1").fetchone()
-    return int(row[0]) if row else None
+def newest_end(connection: sqlite3.Connection, of: Iterable[tuple[str, str]]) -> int | None:
+    """Where the footage of these reels ends: the latest end of what each recorded last."""
+    found: list[int] = []
+    for reel in of:
+        row = connection.execute(
+            "SELECT end_ns FROM segment WHERE camera = ? AND stream = ? AND end_ns IS NOT NULL"
+            " ORDER BY seq DESC LIMIT 1",
+            reel,
+        ).fetchone()
+        found += [int(row[0])] if row else []
+    return max(found, default=None)
 
 
 def bytes_between(connection: sqlite3.Connection, reel: tuple[str, str], from_ns: int, to_ns: int) -> int:

@@ -176,6 +176,21 @@ def test_when_nothing_may_go_that_is_told_and_less_is_recorded(kept: Kept) -> No
     assert kept.spared == frozenset()
 
 
+def test_after_a_short_want_of_room_all_is_recorded_again_at_once(kept: Kept) -> None:
+    """The disk is full for seconds: another hour without pictures of a room would be a worse loss than the want."""
+    plenty, short = (policy(4, 6, reserve_bytes=reserve) for reserve in (1 << 20, 1 << 50))
+    chore = kept.retention(plenty)
+    kept.recorded = [Recorded(kept.a, "main", 16.0), Recorded(kept.b, "main", 16.0, 1)]
+    kept.live(chore, 1.1 * DAY_S)
+    chore._policy = short
+    kept.live(chore, 10, step_s=5)
+    assert kept.spared == {(kept.b, "main")}
+    chore._policy = plenty
+    kept.live(chore, 10, step_s=5)
+    assert kept.spared == frozenset()
+    assert told(chore, ConditionKind.RETENTION_BREACH) is not None, "it is told for an hour"
+
+
 def test_the_ring_does_not_overwrite_while_the_index_is_built_again(kept: Kept) -> None:
     """A new index knows the newest files first: the oldest that it knows is not the oldest there is."""
     chore = kept.retention(policy(4, 6, quota_bytes=50_000, overwrite=True))

@@ -169,3 +169,11 @@ def test_a_level_is_left_one_at_a_time_after_an_hour_of_calm() -> None:
     now = degrade(now, None, RECORDED, 0, POLICY, CALM_NS)
     assert now.level == 2
     assert degrade(now, None, RECORDED, 0, POLICY, CALM_NS + 5).level == 2
+
+
+def test_with_no_breach_and_an_hour_of_room_all_is_recorded_again_at_once() -> None:
+    now = degrade(Degradation(), Breach("reserve", 1, None), RECORDED, 0, POLICY, 0)
+    hour = 320 * 3600
+    assert degrade(now, None, RECORDED, hour, POLICY, 1, room_bytes=hour - 1).level == 3
+    assert degrade(now, None, RECORDED, hour, POLICY, 1, room_bytes=hour).level == 0
+    assert degrade(now, Breach("reserve", 1, None), RECORDED, 0, POLICY, 1, room_bytes=hour).level == 3

@@ -122,6 +122,17 @@ def test_the_sum_of_all_sizes_is_kept_up_slice_by_slice(database: sqlite3.Connec
     assert usage.total_bytes == 7
 
 
+def test_what_was_recorded_last_is_found_in_an_index_that_was_built_from_the_newest_on(
+    database: sqlite3.Connection,
+) -> None:
+    assert stock.newest_end(database, [REEL]) is None
+    for seq in (3, 2, 1):
+        add(database, seq, T + seq * 60 * S)
+        add(database, seq, T + seq * 59 * S, camera="other")
+    add(database, 4, T + 240 * S, "open", end_ns=None)
+    assert stock.newest_end(database, stock.reels(database)) == T + 240 * S
+
+
 def test_every_reel_is_found(database: sqlite3.Connection) -> None:
     assert stock.reels(database) == []
     for camera in ("b", "a"):
