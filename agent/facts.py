@@ -126,6 +126,7 @@ class ConditionKind(StrEnum):
     DISK_FAILED = "disk_failed"
     INDEX_REBUILT = "index_rebuilt"
     FOOTAGE_DAMAGED = "footage_damaged"
+    FOOTAGE_UPKEEP_FAILING = "footage_upkeep_failing"
     RETENTION_BREACH = "retention_breach"
     RETENTION_CHANGE = "retention_change"
     DELETION_FAILING = "deletion_failing"

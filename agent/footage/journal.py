@@ -93,7 +93,7 @@ class Journal:
 
     def faults(self) -> list[Fault]:
         """Copies that cannot be written, and copies that contradict the table."""
-        failing = [Fault(ConditionKind.STORE_FAILING, f"journal/{path}", (("detail", text),))
+        failing = [Fault(ConditionKind.FOOTAGE_UPKEEP_FAILING, f"journal/{path}", (("detail", text),))
                    for path, text in list(self._failing.items())]  # fmt: skip
         forked = [Fault(ConditionKind.EVIDENCE_BROKEN, f"journal/{path}", (("detail", text),))
                   for path, text in list(self._forked.items())]  # fmt: skip

@@ -62,7 +62,7 @@ class Keeper:
     def faults(self) -> list[Fault]:
         """What the chores report, and those of them that fail."""
         found = [fault for chore in self._chores for fault in chore.faults()]
-        failed = [Fault(ConditionKind.STORE_FAILING, f"chore/{name}", (("detail", text),))
+        failed = [Fault(ConditionKind.FOOTAGE_UPKEEP_FAILING, f"chore/{name}", (("detail", text),))
                   for name, text in list(self._failed.items())]  # fmt: skip
         return [*found, *failed]
 

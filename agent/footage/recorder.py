@@ -234,7 +234,8 @@ class Recorder:
             if slow_s > SLOW_S or now < self._slow_until_ns:
                 found.append(Fault(ConditionKind.DISK_SLOW, _subject(disk), (("sync_s", round(slow_s, 1)),)))
         if self.index.failing is not None:
-            found.append(Fault(ConditionKind.STORE_FAILING, "process/record", (("detail", self.index.failing),)))
+            why = (("detail", self.index.failing),)
+            found.append(Fault(ConditionKind.FOOTAGE_UPKEEP_FAILING, "process/record", why))
         for kind, (until, shown) in list(self._told.items()):
             if now < until:
                 found.append(Fault(kind, _subject(self.volumes.disks[0]), tuple(shown.items())))

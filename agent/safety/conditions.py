@@ -70,6 +70,14 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.FOOTAGE_DAMAGED: _fault(
         2, ("录像文件损坏", "footage is damaged"), ("录像文件损坏已处理", "damaged footage was dealt with")
     ),
+    Kind.FOOTAGE_UPKEEP_FAILING: _fault(
+        2,
+        (
+            "录像的索引、日志或后台工作出错，录像继续",
+            "the index, the journal or a chore of the footage fails; recording goes on",
+        ),
+        ("录像的索引、日志和后台工作恢复", "index, journal and chores of the footage work again"),
+    ),
     Kind.RETENTION_BREACH: _fault(
         2,
         ("录像存储不够，达不到规定的留存天数", "the disks cannot keep footage for as long as is required"),

@@ -246,11 +246,11 @@ def test_an_index_that_cannot_be_used_stops_no_recording(recording: Recording, p
     recording.index.mkdir()
     before = len(recording.files("one"))
     recording.start()
-    recording.desk.wait_for(ConditionKind.STORE_FAILING, "process/record", True, 10)
+    recording.desk.wait_for(ConditionKind.FOOTAGE_UPKEEP_FAILING, "process/record", True, 10)
     until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded")
     until(lambda: len(recording.files("one")) >= before + 2, 25, "a segment follows the first")
     recording.index.rmdir()
-    recording.desk.wait_for(ConditionKind.STORE_FAILING, "process/record", False, 10)
+    recording.desk.wait_for(ConditionKind.FOOTAGE_UPKEEP_FAILING, "process/record", False, 10)
     until(lambda: len(rows_of(recording)) >= 4, 10, "the rows follow")
     assert recording.stop() == 0
     rows = rows_of(recording)
