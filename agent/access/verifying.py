@@ -17,7 +17,7 @@ from agent.facts import Text
 from agent.fingerprint import fingerprint, is_same
 from agent.footage.chain import UnknownHash
 from agent.footage.device_key import public_key
-from agent.footage.evidence import Finding, FindingKind
+from agent.footage.evidence import UNPROVED, Finding, FindingKind
 from agent.footage.files import VolumeRefused, check_volume
 from agent.footage.naming import camera_uuid
 from agent.footage.verify import Rebuilding, Report, Wanted, verify
@@ -33,6 +33,8 @@ WORDS: Final = {
     FindingKind.CHECKPOINT_BROKEN: Text("与签名的检查点不符", "not what a checkpoint signed"),
     FindingKind.JOURNAL_BROKEN: Text("日志被改动", "the journal is broken"),
     FindingKind.UNINDEXED: Text("索引里没有的文件", "a file that the index does not know"),
+    FindingKind.DAMAGED: Text("断电或磁盘损坏，当时已签名", "damaged by a cut or a disk, signed as it was left"),
+    FindingKind.UNVOUCHED: Text("断电或磁盘损坏，没有签名可证", "damaged by a cut or a disk, and not proved"),
 }
 
 _EXPECTED: Final = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
@@ -108,11 +110,11 @@ def tell_fingerprint(screen: Screen, data: Path, as_json: bool) -> int:
 
 
 def judge(report: Report, fingerprints: Sequence[str]) -> str:
-    """`broken`, `incomplete` (not all could be read), `other_key`, `consistent` or, with fingerprints that people
-    brought from outside and that all signatures are of, `authentic`."""
-    if report.findings:
+    """`broken`, `incomplete` (not all could be read, or a damaged file is not proved by a signature), `other_key`,
+    `consistent` or, with fingerprints that people brought from outside and that all signatures are of, `authentic`."""
+    if any(each.kind not in UNPROVED for each in report.findings):
         return "broken"
-    if report.unread:
+    if report.unread or report.findings:
         return "incomplete"
     if not fingerprints:
         return "consistent"
@@ -155,6 +157,8 @@ def _for_people(screen: Screen, report: Report, verdict: str, where: tzinfo, ask
     more = len(report.findings) - len(report.first)
     if more:
         screen.line(screen.t(f"另有 {more} 处；--json 列出全部", f"{more} more; --json lists all"), FAINT)
+    for found in report.notes:
+        screen.line(_finding(screen, report, found, where), YELLOW)
     for why, count in report.unread.items():
         files = (
             screen.t(f"{count} 个文件", counted(count, "file", "files")) if count else screen.t("整卷", "the volume")
@@ -204,7 +208,10 @@ def _verdict(verdict: str, quick: bool) -> Text:
     read = Text("（未读文件内容）", " (no file was read)") if quick else Text("", "")
     return {
         "broken": Text("不一致：录像或其记载被改动过", "NOT CONSISTENT: footage or what is said of it was changed"),
-        "incomplete": Text("没有全部读到：结论不完整", "INCOMPLETE: not all could be read"),
+        "incomplete": Text(
+            "结论不完整：没有全部读到，或有损坏的文件没有签名可证",
+            "INCOMPLETE: not all could be read, or a damaged file is not proved by a signature",
+        ),
         "other_key": Text(
             "签名不是这个指纹的密钥所签", "NOT AUTHENTIC: signed with another key than this fingerprint's"
         ),
@@ -226,6 +233,7 @@ def _for_programs(report: Report, verdict: str) -> dict[str, Any]:
         "ok": verdict in ("consistent", "authentic"),
         "verdict": verdict,
         "findings": [_told(report, each) for each in report.findings],
+        "notes": [_told(report, each) for each in report.notes],
         "first": [_told(report, each) for each in report.first.values()],
         "segments": report.segments, "deleted": report.deleted, "read_bytes": report.read_bytes,
         "unread": report.unread, "unlinked": report.unlinked, "unsigned": report.unsigned,

@@ -2,12 +2,15 @@
 
 `detail` of a journal row `checkpoint`:
 
-    {"at_ns","quality","facility","journal":{"n","hash"},"heads":[[camera,stream,seq,head],...],"key","signature"}
+    {"at_ns","quality","facility","journal":{"n","hash"},"heads":[[camera,stream,seq,head],...],
+     "loose":[[camera,stream,seq,head],...],"key","signature"}
 
-`heads` is sorted; `seq` and `head` are those of the newest segment that has ended. `journal` is the row before.
-`key` is the fingerprint (see agent/fingerprint.py), `signature` the Ed25519 signature in base64 of the UTF-8 text
-`yunjian-checkpoint-1`, a line feed, and the canonical JSON of `detail` without `signature`. The public key stands in
-the journal row `key`:
+`heads` is sorted; `seq` and `head` are those of the newest segment that has ended. `loose`, when there are any, are
+the segments since the checkpoint before that are not closed as they were recorded: still open, recovered after a power
+cut, let go with a disk that hung. What follows may not be bound to them, so their own heads are signed ("" while there
+is none, or where the file was not whole). `journal` is the row before. `key` is the fingerprint (see
+agent/fingerprint.py), `signature` the Ed25519 signature in base64 of the UTF-8 text `yunjian-checkpoint-1`, a line
+feed, and the canonical JSON of `detail` without `signature`. The public key stands in the journal row `key`:
 
     {"fingerprint","public_key","previous","why"}
 
@@ -49,6 +52,7 @@ class Checkpoint:
     signature: bytes
     text: bytes
     """What was signed."""
+    loose: tuple[StreamHead, ...] = ()
 
 
 class NoCheckpoint(ValueError):
@@ -56,12 +60,15 @@ class NoCheckpoint(ValueError):
 
 
 def unsigned(
-    at_ns: int, quality: str, facility: str, journal: Head, heads: Iterable[StreamHead], key: str
-) -> dict[str, Any]:
+    at_ns: int, quality: str, facility: str, journal: Head, heads: Iterable[StreamHead], key: str,
+    loose: Iterable[StreamHead] = (),
+) -> dict[str, Any]:  # fmt: skip
     """`detail` of a checkpoint but for its signature. `at_ns` in UTC nanoseconds, `key` the fingerprint."""
+    found = [[each.camera, each.stream, each.seq, each.head] for each in sorted(loose)]
     return {
         "at_ns": at_ns, "quality": quality, "facility": facility, "journal": {"n": journal.n, "hash": journal.hash},
         "heads": [[each.camera, each.stream, each.seq, each.head] for each in sorted(heads)], "key": key,
+        **({"loose": found} if found else {}),
     }  # fmt: skip
 
 
@@ -80,12 +87,16 @@ def read_checkpoint(row: Row) -> Checkpoint:
     """The checkpoint in a journal row. Raises NoCheckpoint."""
     try:
         detail = row.told()
-        heads = tuple(StreamHead(str(c), str(s), int(seq), str(head)) for c, s, seq, head in detail["heads"])
+        heads, loose = (
+            tuple(StreamHead(str(c), str(s), int(seq), str(head)) for c, s, seq, head in detail.get(name, ()))
+            for name in ("heads", "loose")
+        )
         journal = Head(int(detail["journal"]["n"]), str(detail["journal"]["hash"]))
         signature = base64.b64decode(detail["signature"], validate=True)
         return Checkpoint(
-            row.n, int(detail["at_ns"]), journal, heads, str(detail["key"]), signature, text_to_sign(detail)
-        )
+            row.n, int(detail["at_ns"]), journal, heads, str(detail["key"]), signature, text_to_sign(detail),
+            loose,
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise NoCheckpoint(f"row {row.n}: {error!r}") from error
 

@@ -6,7 +6,9 @@ Invariants
 1. The public key stands in the journal before the first thing that is signed with it.
 2. Another key than the one that signed before is told for a day, and noted for ever as a row `key`.
 3. An export is noted in the journal before it is signed.
-4. What retention may do stands in the journal from the start on with which it may.
+4. A segment that was not closed as it was recorded is named in the first checkpoint that signs beyond it: nobody can
+   say later of another one that a power cut had damaged it.
+5. What retention may do stands in the journal from the start on with which it may.
 """
 
 import base64
@@ -14,13 +16,23 @@ import logging
 import sqlite3
 import string
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp, Text
-from agent.footage.checkpoint import StreamHead, export_text, key_detail, signed, text_to_sign, unsigned
+from agent.footage.checkpoint import (
+    Checkpoint,
+    NoCheckpoint,
+    StreamHead,
+    export_text,
+    key_detail,
+    read_checkpoint,
+    signed,
+    text_to_sign,
+    unsigned,
+)
 from agent.footage.device_key import DeviceKey, KeyUnusable, device_key
 from agent.footage.fault import Fault
 from agent.footage.index import Index
@@ -159,8 +171,11 @@ class Checkpoints:
         if key is None or head is None:
             raise JournalWaits("key or journal are not known yet")
         with self._index.reading() as connection:
+            connection.execute("BEGIN")
             heads = stream_heads(connection)
-        detail = unsigned(now.wall_ns, now.quality.value, self._facility, head, heads, key.fingerprint)
+            loose = loose_heads(connection, heads, _newest_checkpoint(connection))
+            connection.execute("ROLLBACK")
+        detail = unsigned(now.wall_ns, now.quality.value, self._facility, head, heads, key.fingerprint, loose)
         row = self._journal.append(Kind.CHECKPOINT, signed(detail, key.sign(text_to_sign(detail))))
         self._due_ns = now.mono_ns + int(EVERY_S * 1e9)
         self._newest = _short(row)
@@ -234,6 +249,47 @@ def stream_heads(connection: sqlite3.Connection) -> list[StreamHead]:
         if row is not None:
             found.append(StreamHead(camera, stream, row[0], row[1]))
     return found
+
+
+def loose_heads(
+    connection: sqlite3.Connection, heads: Iterable[StreamHead], before: Checkpoint | None
+) -> list[StreamHead]:
+    """Segments up to these heads, and after those of the checkpoint before, that are not closed as they were recorded;
+    and those of that checkpoint that had no head yet."""
+    signed_before = {(each.camera, each.stream): each.seq for each in before.heads} if before else {}
+    waiting = [each for each in before.loose if not each.head] if before else []
+    found: list[StreamHead] = []
+    for head in heads:
+        reel = (head.camera, head.stream)
+        after = signed_before.get(reel, 0)
+        again = [each.seq for each in waiting if (each.camera, each.stream) == reel]
+        rows = connection.execute(
+            "SELECT seq, chain, state FROM segment WHERE camera = ? AND stream = ? AND seq > ? AND seq <= ?"
+            f" AND state IN ({_LOOSE}) ORDER BY seq LIMIT ?",
+            (*reel, after, head.seq, MOST_LOOSE),
+        ).fetchall()
+        for seq in again:
+            rows += connection.execute(
+                "SELECT seq, chain, state FROM segment WHERE camera = ? AND stream = ? AND seq = ?"
+                " AND state IN ('open', 'recovered')",
+                (*reel, seq),
+            ).fetchall()
+        found += [StreamHead(*reel, seq, "" if state == "suspect" else chain or "") for seq, chain, state in rows]
+    return sorted(set(found))
+
+
+_LOOSE: Final = "'open', 'recovered', 'suspect'"
+
+MOST_LOOSE: Final = 200
+"""Of one reel in one checkpoint: an hour has 60 segments."""
+
+
+def _newest_checkpoint(connection: sqlite3.Connection) -> Checkpoint | None:
+    row = newest(connection, Kind.CHECKPOINT)
+    try:
+        return read_checkpoint(row) if row is not None else None
+    except NoCheckpoint:
+        return None
 
 
 def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -3,8 +3,8 @@
 Everything here comes from three places: the files, the rows of the index, and the journal.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +32,18 @@ class FindingKind(StrEnum):
     """A row of the journal was changed, taken out or put in."""
     UNINDEXED = "unindexed_file"
     """A file that the index does not know."""
+    DAMAGED = "damaged"
+    """A file lost its end in a power cut, or nothing that follows is bound to it: so it was told and signed then, and
+    it is what was signed. A note: it is explained, and proved since."""
+    UNVOUCHED = "damaged_unproved"
+    """The same of a file for whose bytes no signature speaks: not yet, or because it was not whole when it ended."""
+
+
+NOTES: Final = frozenset({FindingKind.DAMAGED})
+"""What an inspector is told although nothing is wrong with the evidence."""
+
+UNPROVED: Final = frozenset({FindingKind.UNVOUCHED})
+"""What is neither altered nor proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Said:
     start_ns: int
     before: str
     """The head of the chain before it."""
+    boot: str = ""
+    """In which boot of the machine it was recorded; "" when the file does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,8 @@ class Recorded:
     path: str
     named_seq: int
     seen: Seen | None
+    state: str = "closed"
+    volume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +164,32 @@ class HeldRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbound:
+    """A segment to which what follows need not be bound: `before` is the head before it, `chain` the one after it."""
+
+    before: str | None
+    chain: str
+    seq: int
+    start_ns: int
+    digest: str
+    volume: str
+    path: str
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A cut that is believed only if the recorder began anew soon after: another boot or volume than these is met up to
+    number `until_seq`. Then it is `cut`, otherwise `altered`."""
+
+    cut: Finding
+    altered: Finding
+    boot: str
+    volume: str
+    until_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """How far one camera and stream was judged. `head` is None while it is not known what stands before."""
 
@@ -161,3 +203,12 @@ class Walk:
     """What the head should be, when the index says another."""
     marks: Sequence[Mark] = ()
     mark_at: int = 0
+    loose: Mapping[int, str] = field(default_factory=dict)
+    """Segments that a checkpoint named as not closed when it first signed beyond them, with their heads ("": none)."""
+    covered: int = 0
+    """The highest number that was signed."""
+    unbound: tuple[Unbound, ...] = ()
+    """Those just before, without a break."""
+    doubts: tuple[Doubt, ...] = ()
+    undated: tuple[tuple[Gone, Deleted], ...] = ()
+    """Deleted with a label later than their deletion: they are as old as what follows."""

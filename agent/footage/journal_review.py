@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.facts import Text
 from agent.fingerprint import NoPublicKey, fingerprint
-from agent.footage.checkpoint import Checkpoint, NoCheckpoint, read_checkpoint
+from agent.footage.checkpoint import Checkpoint, NoCheckpoint, StreamHead, read_checkpoint
 from agent.footage.evidence import Deleted, Finding, FindingKind, Gone, HeldRange, Mark
 from agent.footage.journal_chain import Head, Kind, Row, follows
 
@@ -42,6 +42,9 @@ class Review:
     checkpoints: int = 0
     newest: Checkpoint | None = None
     marks: dict[tuple[str, str], list[Mark]] = field(default_factory=dict)
+    loose: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
+    """Segments that were not closed when a checkpoint first signed beyond them, with the head that was signed first
+    ("": none yet)."""
     holds: list[HeldRange] = field(default_factory=list)
     signers: dict[str, Signer] = field(default_factory=dict)
     forks: list[int] = field(default_factory=list)
@@ -161,11 +164,21 @@ class Review:
         self.signers[checkpoint.key] = Signer(
             signer.fingerprint, signer.since_n, signer.since_ns, signer.why, signer.checkpoints + 1
         )
+        for each in checkpoint.loose:
+            self._loosen(each)
         for head in checkpoint.heads:
             marks = self.marks.setdefault((head.camera, head.stream), [])
             if not marks or (marks[-1].seq, marks[-1].head) != (head.seq, head.head):
                 insort(marks, Mark(head.seq, head.head, row.n), key=lambda mark: mark.seq)
         return []
+
+    def _loosen(self, head: StreamHead) -> None:
+        """What was signed beyond already, and not named then, was closed: it is named too late."""
+        reel = (head.camera, head.stream)
+        known = self.loose.setdefault(reel, {})
+        marks = self.marks.get(reel)
+        if not (known.get(head.seq) if head.seq in known else marks and marks[-1].seq >= head.seq):
+            known[head.seq] = head.head
 
     def _hold(self, row: Row, told: dict[str, Any]) -> None:
         """A row of a hold replaces the one of the same id; a release ends it."""

@@ -136,7 +136,7 @@ def settle(
         return Quarantine(path, "the file says that it belongs to another camera")
     if described is not None and described.get("stream", named.stream) != named.stream:
         return Quarantine(path, "the file says that it belongs to another stream")
-    expected = _expected(named, row, after)
+    expected = _expected(named, row, after, described)
     ended = expected is not None or (row is not None and row.state != "open")
     if walked.fragments == 0 and not walked.later:
         return Quarantine(path, "nothing in it plays") if ended or walked.headless else Remove(path)
@@ -179,10 +179,15 @@ def _cover(walked: Walked) -> tuple[tuple[int, int], ...]:
     return tuple(found) if all(_BOX_HEAD <= to - since < 1 << 32 for since, to in found) else ()
 
 
-def _expected(named: SegmentName, row: Known | None, after: Next | None) -> str | None:
-    """The digest of a file that was once ended, by its row or by the file after it."""
+def _expected(
+    named: SegmentName, row: Known | None, after: Next | None, described: Mapping[str, Any] | None
+) -> str | None:
+    """The digest of a file that was once ended, by its row or by the file after it. One that was let go with a disk
+    that hung is passed over by the next, which names the same file before it as this one does."""
     if row is not None:
         return row.digest if row.state != "open" else None
+    if after is not None and described is not None and after.previous == described.get("previous"):
+        return None
     return after.previous if after is not None and after.seq == named.seq + 1 else None
 
 

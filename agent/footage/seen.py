@@ -101,5 +101,6 @@ def said_in(head: bytes) -> Said | None:
         and type(start_ns) is int
         and isinstance(before, str)
     ):
-        return Said(camera, stream, seq, start_ns, before)
+        boot = told.get("boot")
+        return Said(camera, stream, seq, start_ns, before, boot if isinstance(boot, str) else "")
     return None

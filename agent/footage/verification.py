@@ -8,8 +8,10 @@ Invariants
 2. After a finding the walk goes on from what the index says, or from what it should say, whichever the next segment
    follows: one change gives findings about itself, not about all that comes after it.
 3. A number without segment or tombstone is no finding while the chain goes over it: a file that the disk refused
-   before its first byte has a number and nothing else.
-4. A segment without a link (recorded by the first version, or never readable again) is judged by its digest alone.
+   before its first byte has a number and nothing else. A tombstone's footage with a label later than its deletion was
+   labelled by a wrong clock: it is as old as what was recorded next, as retention took it to be.
+4. A file that a power cut damaged is told from one that a person did (damage.py).
+5. A segment without a link (recorded by the first version, or never readable again) is judged by its digest alone.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,8 +19,12 @@ from dataclasses import replace
 from typing import Final
 
 from agent.facts import Text
-from agent.footage.chain import FIRST, UnknownHash, algorithm_of, link
-from agent.footage.evidence import NOTHING, Deleted, Finding, FindingKind, Gone, Recorded, Walk
+from agent.footage.chain import FIRST
+from agent.footage.damage import as_signed, judge_break, judge_bridge, not_whole, settle_doubts, unbound_after
+from agent.footage.evidence import NOTES, NOTHING, UNPROVED, Deleted, Finding, FindingKind, Gone, Recorded, Walk
+from agent.footage.links import link_gone as _link_gone
+from agent.footage.links import link_of as _link
+from agent.footage.links import unlike_bound as _unlike_bound
 
 DAY_NS: Final = 86_400_000_000_000
 
@@ -28,6 +34,9 @@ BY_AGE: Final = frozenset({"expired", "quota"})
 OVERWRITTEN: Final = "overwritten"
 """The reason for which it need not, where the policy allowed that."""
 
+PRODUCT_BEGAN_NS: Final = 1_735_689_600 * 10**9
+"""2025-01-01: no label before it is believed, as retention does not."""
+
 _NONE: Final = Text("没有列出任何分段", "it names none")
 
 Held = Callable[[Gone, Deleted], bool]
@@ -36,18 +45,29 @@ Held = Callable[[Gone, Deleted], bool]
 
 def step(walk: Walk, item: Recorded | Deleted, held: Held) -> tuple[Walk, list[Finding]]:
     """Judge the next segment or tombstone."""
-    return _deleted(walk, item, held) if isinstance(item, Deleted) else _recorded(walk, item)
+    start_ns = item.start_ns if isinstance(item, Recorded) else min((g.start_ns for g in item.segments), default=0)
+    walk, dated = _date(walk, start_ns)
+    walk, found = _deleted(walk, item, held) if isinstance(item, Deleted) else _recorded(walk, item)
+    return walk, [*dated, *found]
 
 
-def finish(walk: Walk) -> list[Finding]:
-    """After the last segment: what was signed and is not there."""
-    return _pass_marks(walk, None)[1]
+def finish(walk: Walk, is_end: bool = True) -> list[Finding]:
+    """After the last segment: what was signed and is not there. `is_end`: nothing was recorded after it."""
+    doubted = [each.cut for each in walk.doubts]
+    young = [_young(walk, *each) for each in walk.undated] if is_end else []
+    return [*doubted, *young, *_pass_marks(walk, None)[1]]
 
 
 def with_places(findings: Iterable[tuple[Finding, str, str]]) -> list[Finding]:
     """Findings of one camera and stream, each with the digest in the index and that of the file ("" when not known).
     A file that stands in the place of another one is told as that."""
-    known = list(findings)
+    known: list[tuple[Finding, str, str]] = []
+    told: set[tuple[FindingKind, int]] = set()
+    for finding, digest, seen in findings:
+        # Damage shows in the file and in the chain after it.
+        if finding.kind not in NOTES | UNPROVED or (finding.kind, finding.seq) not in told:
+            known.append((finding, digest, seen))
+            told.add((finding.kind, finding.seq))
     indexed = {digest for each, digest, _ in known if each.kind is FindingKind.ALTERED and digest}
     return [
         replace(
@@ -60,10 +80,16 @@ def with_places(findings: Iterable[tuple[Finding, str, str]]) -> list[Finding]:
 
 
 def _recorded(walk: Walk, item: Recorded) -> tuple[Walk, list[Finding]]:
+    item = as_signed(walk, item)
+    walk, settled = settle_doubts(walk, item)
     made = _link(walk, walk.head, item)
     follows = not item.chain or walk.head is None or item.chain in (made, _link(walk, walk.other_head, item))
-    found = _file_finding(walk, item)
-    if not follows:
+    found = not_whole(walk, item, _file_finding(walk, item))
+    damage = None if follows else judge_break(walk, item)
+    if damage is not None:
+        found = [*damage.findings, *found]
+        walk = replace(walk, doubts=(*walk.doubts, *damage.doubts))
+    elif not follows:
         chain_finding = _chain_finding(walk, item)
         # One change of a row breaks its link and contradicts its file; the file says it better.
         if not found or chain_finding.kind is FindingKind.REMOVED:
@@ -71,10 +97,11 @@ def _recorded(walk: Walk, item: Recorded) -> tuple[Walk, list[Finding]]:
     walk, missed = _pass_marks(walk, item.seq)
     head = item.chain or walk.head
     # Whether the index or the computed link is right shows at the next segment.
-    other = made if item.chain and not follows else None
-    walk = replace(walk, head=head, other_head=other, last_seq=item.seq, last=item)
+    other = made if item.chain and not follows and damage is None else None
+    unbound = unbound_after(walk, item)
+    walk = replace(walk, head=head, other_head=other, last_seq=item.seq, last=item, unbound=unbound)
     walk, wrong = _meet_mark(walk, item.seq, head)
-    return walk, _once([*missed, *found, *wrong])
+    return walk, _once([*settled, *missed, *found, *wrong])
 
 
 def _file_finding(walk: Walk, item: Recorded) -> list[Finding]:
@@ -146,27 +173,54 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
     if not item.segments:
         return walk, [Finding(FindingKind.JOURNAL_BROKEN, walk.camera, walk.stream, n=item.n, detail=_NONE)]
     first, found = item.segments[0], list[Finding]()
-    if walk.head is not None and item.before not in (walk.head, walk.other_head):
+    bridge = judge_bridge(walk, item, _unlinked(walk, item))
+    passed = any(each.before == item.before for each in walk.unbound)
+    if walk.head is not None and item.before not in (walk.head, walk.other_head) and not passed:
         found.append(_before_tombstone(walk, item, first))
     walk, missed = _pass_marks(walk, first.seq)
     head: str | None = item.before
     unlinked = _unlinked(walk, item)
     for at, gone in enumerate(item.segments):
         forbidden = _forbidden(gone, item, held)
-        if forbidden:
+        if forbidden and gone.end_ns > item.deleted_ns and not held(gone, item):
+            walk = replace(walk, undated=(*walk.undated, (gone, item)))
+        elif forbidden:
             found.append(_removed(walk, gone.seq, item.n, gone.start_ns, forbidden))
         if at < unlinked:
             continue
-        head = _link_gone(walk, head, gone, item.after)
+        head = None if bridge is not None else _link_gone(walk, head, gone, item.after)
         walk, wrong = _meet_mark(walk, gone.seq, head)
         found += wrong
-    if item.after and head != item.after:
+    if bridge is not None:
+        found.append(bridge)
+    elif item.after and head != item.after:
         detail = Text("删除记录接不上前后", "the tombstone does not bridge what it stands for")
         found.append(
             Finding(FindingKind.CHAIN_BROKEN, walk.camera, walk.stream, first.seq, item.n, first.start_ns, "", detail)
         )
     last_seq = item.segments[-1].seq
-    return replace(walk, head=item.after, other_head=None, last_seq=last_seq, last=None), _once([*missed, *found])
+    unbound = unbound_after(walk, item)
+    walk = replace(walk, head=item.after, other_head=None, last_seq=last_seq, last=None, unbound=unbound)
+    return walk, _once([*missed, *found])
+
+
+def _date(walk: Walk, start_ns: int) -> tuple[Walk, list[Finding]]:
+    """What begins at `start_ns` was recorded next: what was deleted under a label from the future is no younger."""
+    left: list[tuple[Gone, Deleted]] = []
+    found: list[Finding] = []
+    for gone, item in walk.undated:
+        if not PRODUCT_BEGAN_NS <= start_ns <= item.deleted_ns:
+            left.append((gone, item))
+        elif start_ns > item.deleted_ns - item.minimum_days * DAY_NS:
+            found.append(_young(walk, gone, item))
+    return (replace(walk, undated=tuple(left)) if walk.undated else walk), found
+
+
+def _young(walk: Walk, gone: Gone, item: Deleted) -> Finding:
+    detail = Text(
+        "标记的时间晚于删除，其后的录像也未满期限", "labelled later than deleted, and what follows was too young"
+    )
+    return _removed(walk, gone.seq, item.n, gone.start_ns, detail)
 
 
 def _unlinked(walk: Walk, item: Deleted) -> int:
@@ -210,11 +264,6 @@ def _numbers(first: int, last: int) -> Text:
     return Text(f"第 {first} 到 {last} 段", f"number {first} to {last}")
 
 
-def _unlike_bound(walk: Walk, last: Recorded, n: int, after: Text) -> Finding:
-    detail = Text(f"后面的{after.zh}记载的是另一内容", f"the {after.en} after it was bound to something else")
-    return Finding(FindingKind.ALTERED, walk.camera, walk.stream, last.seq, n, last.start_ns, last.path, detail)
-
-
 def _removed(walk: Walk, seq: int, n: int, at_ns: int | None, detail: Text) -> Finding:
     return Finding(FindingKind.REMOVED, walk.camera, walk.stream, seq, n, at_ns, "", detail)
 
@@ -253,24 +302,3 @@ def _once(findings: list[Finding]) -> list[Finding]:
     for each in findings:
         told.setdefault((each.kind, each.seq), each)
     return list(told.values())
-
-
-def _link(walk: Walk, head: str | None, item: Recorded) -> str | None:
-    if head is None:
-        return None
-    try:
-        algorithm = algorithm_of(item.chain)
-        return link(algorithm, head, walk.camera, walk.stream, item.seq, item.start_ns, item.size_bytes, item.digest)
-    except UnknownHash:
-        return None
-
-
-def _link_gone(walk: Walk, head: str | None, gone: Gone, after: str) -> str | None:
-    if head is None or not gone.digest:
-        return head
-    try:
-        return link(
-            algorithm_of(after), head, walk.camera, walk.stream, gone.seq, gone.start_ns, gone.size_bytes, gone.digest
-        )
-    except UnknownHash:
-        return None

@@ -20,7 +20,7 @@ from agent.facts import Text
 from agent.footage import journal_copy
 from agent.footage.chain import FIRST, SHA256, UnknownHash, algorithm_of
 from agent.footage.checkpoints import reels
-from agent.footage.evidence import Deleted, Finding, FindingKind, Mark, Recorded, Seen, Walk
+from agent.footage.evidence import NOTES, Deleted, Finding, FindingKind, Recorded, Seen, Walk
 from agent.footage.files import list_directory, segment_directories
 from agent.footage.journal import buried, rows_after
 from agent.footage.journal_review import Review
@@ -67,6 +67,8 @@ class Report:
 
     review: Review
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    """Damage that is explained and signed: nothing is wrong with the evidence."""
     segments: int = 0
     deleted: int = 0
     read_bytes: int = 0
@@ -138,6 +140,8 @@ class _Verifying:
             for uuid, path in self._wanted.volumes.items():
                 self._find_unindexed(connection, uuid, path)
             self._read_journal(connection)
+        self._report.notes += [each for each in self._report.findings if each.kind in NOTES]
+        self._report.findings = [each for each in self._report.findings if each.kind not in NOTES]
         self._report.findings.sort(key=lambda each: (each.camera, each.stream, each.seq, each.n))
         return self._report
 
@@ -225,7 +229,7 @@ class _Verifying:
             items = self._page(connection, reel, walk_.last_seq + 1, last)
             if not items:
                 break
-            walk_ = replace(walk_, marks=self._marks(reel, walk_.last_seq, last), mark_at=0)
+            walk_ = self._with_marks(walk_, reel, last)
             for item in self._seen(connection, readers, items):
                 if isinstance(item, Recorded):
                     self._report.segments += 1
@@ -237,17 +241,18 @@ class _Verifying:
                 # Marks that lie beyond this page are met by the next one.
                 walk_, found = step(walk_, item, held)
                 judged += [(each, *places.get(each.seq, ("", ""))) for each in found]
-        rest = replace(walk_, marks=self._marks(reel, walk_.last_seq, last), mark_at=0)
-        judged += [(each, "", "") for each in finish(rest)]
+        is_end = self._wanted.to_ns is None
+        judged += [(each, "", "") for each in finish(self._with_marks(walk_, reel, last), is_end)]
         self._report.findings += with_places(judged)
         signed = max((mark.seq for mark in self._review.marks.get(reel, [])), default=0)
         self._report.unsigned += self._count_after(connection, reel, max(signed, first - 1), last)
 
-    def _marks(self, reel: tuple[str, str], after_seq: int, last: int) -> list[Mark]:
-        """The signed heads of these numbers."""
+    def _with_marks(self, walk: Walk, reel: tuple[str, str], last: int) -> Walk:
+        """With what was signed of the numbers that follow, up to `last`."""
         marks = self._review.marks.get(reel, [])
-        begin, end = (bisect_right(marks, seq, key=lambda mark: mark.seq) for seq in (after_seq, last))
-        return marks[begin:end]
+        begin, end = (bisect_right(marks, seq, key=lambda mark: mark.seq) for seq in (walk.last_seq, last))
+        loose, covered = self._review.loose.get(reel, {}), marks[-1].seq if marks else 0
+        return replace(walk, marks=marks[begin:end], mark_at=0, loose=loose, covered=covered)
 
     def _count_after(self, connection: sqlite3.Connection, reel: tuple[str, str], seq: int, last: int) -> int:
         row = connection.execute(
@@ -360,7 +365,7 @@ def _row(values: tuple[Any, ...]) -> _Row:
     name = parse_name(PurePosixPath(path))
     recorded = Recorded(
         seq, name.start_ns if name else start_ns, start_ns, quality == "rectified", size, digest or "",
-        previous or "", chain or "", path, name.seq if name else 0, None,
+        previous or "", chain or "", path, name.seq if name else 0, None, state, volume,
     )  # fmt: skip
     return _Row(recorded, volume, state)
 

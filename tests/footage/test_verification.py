@@ -1,6 +1,6 @@
 """Whoever touches one thing of the evidence is found, and it is called what it is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -26,10 +26,12 @@ class Evidence:
     marks: list[Mark]
     read: bool = True
     held: frozenset[int] = frozenset()
+    loose: dict[int, str] = field(default_factory=dict)
 
     def findings(self) -> list[Finding]:
         """What the walk finds, in its order."""
-        walk = Walk(_CAMERA, _STREAM, FIRST, marks=tuple(self.marks))
+        walk = Walk(_CAMERA, _STREAM, FIRST, marks=tuple(self.marks), loose=self.loose)
+        walk = replace(walk, covered=max((each.seq for each in self.marks), default=0))
         found: list[Finding] = []
         for item in self.items:
             if isinstance(item, Recorded) and not self.read and item.seen is not None:
@@ -336,6 +338,158 @@ def test_a_walk_that_begins_in_the_middle() -> None:
         walk, found = step(walk, evidence.get(seq), lambda gone, deleted: False)
         assert found == []
     assert finish(walk) == []
+
+
+# What a power cut, or a disk, did to a file is none of what a person does.
+
+
+def _reboots(evidence: Evidence, at: int) -> None:
+    """Files say in which boot they were recorded: from `at` on in another one."""
+    for item in list(evidence.items):
+        if isinstance(item, Recorded) and item.seen is not None and item.seen.said is not None:
+            said = replace(item.seen.said, boot="b2" if item.seq >= at else "b1")
+            evidence.change(item.seq, seen=replace(item.seen, said=said))
+
+
+def _cut(evidence: Evidence, at: int, state: str = "recovered") -> str:
+    """Number `at` lost its end, and its row agrees with what is left; what follows names what it was. Its head."""
+    row, seen = evidence.get(at), _seen(evidence, at)
+    assert seen.said is not None
+    digest, size = hash_bytes("sha256", b"what is left of %d" % at), row.size_bytes - 7
+    head = link("sha256", seen.said.before, _CAMERA, _STREAM, at, row.start_ns, size, digest)
+    cut = replace(seen, size_bytes=size, digest=digest)
+    evidence.change(at, size_bytes=size, digest=digest, chain=head, seen=cut, state=state)
+    return head
+
+
+def _passed_over(at: int, marks: tuple[int, ...], count: int = 10) -> tuple[Evidence, str]:
+    """Number `at` was let go with a disk that hung, and recovered later. Evidence, and its head."""
+    evidence = _evidence(count, marks=marks, skipped=frozenset({at}))
+    before = evidence.get(at - 1)
+    start_ns, size, digest = _BEGIN_NS + at * 60_000_000_000, 700, hash_bytes("sha256", b"let go")
+    head = link("sha256", before.chain, _CAMERA, _STREAM, at, start_ns, size, digest)
+    seen = Seen(size, digest, Said(_CAMERA, _STREAM, at, start_ns, before.chain, "b1"))
+    row = Recorded(
+        at, start_ns, start_ns, False, size, digest, before.digest, head, f"p/{at}.mp4", at, seen, "recovered", "v1"
+    )
+    evidence.items.insert(evidence.segment(at - 1) + 1, row)
+    return evidence, head
+
+
+@given(st.integers(8, 14), st.sampled_from([5, 6]), st.integers(0, 3), st.booleans())
+def test_a_power_cut_is_a_note_once_it_is_signed(count: int, at: int, later: int, read: bool) -> None:
+    evidence = _evidence(count, marks=(count,))
+    evidence.read = read
+    _reboots(evidence, min(at + 2 + later, count))
+    evidence.loose = {at: _cut(evidence, at)}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.DAMAGED, at)]
+
+
+def test_a_power_cut_that_was_not_signed_yet_is_neither_fine_nor_altered() -> None:
+    evidence = _evidence(10)
+    _reboots(evidence, 7)
+    _cut(evidence, 5)
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.UNVOUCHED, 5)]
+    evidence.marks = _evidence(10, marks=(8,)).marks
+    evidence.loose = {5: ""}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.UNVOUCHED, 5)]
+
+
+@pytest.mark.parametrize("marks", [(), (8,), (2, 8)])
+@pytest.mark.parametrize("state", ["recovered", "suspect"])
+def test_a_closed_file_truncated_by_hand_is_altered_whatever_its_row_says(marks: tuple[int, ...], state: str) -> None:
+    evidence = _evidence(12, marks=marks)
+    _reboots(evidence, 20)
+    _cut(evidence, 5, state)
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.ALTERED, 5)]
+
+
+def test_one_truncated_before_a_real_reboot_is_altered_once_it_was_signed_beyond() -> None:
+    evidence = _evidence(12, marks=(6, 10))
+    _reboots(evidence, 7)
+    _cut(evidence, 5)
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.ALTERED, 5)]
+
+
+def test_what_a_cut_left_may_not_change_any_more() -> None:
+    evidence = _evidence(12, marks=(10,))
+    _reboots(evidence, 7)
+    evidence.loose = {5: _cut(evidence, 5)}
+    as_left = evidence.get(5)
+    _cut(evidence, 5)
+    assert FindingKind.ALTERED in {each.kind for each in evidence.findings()}
+    evidence.change(5, size_bytes=as_left.size_bytes, digest=as_left.digest, chain=as_left.chain)
+    assert (FindingKind.ALTERED, 5) in {(each.kind, each.seq) for each in evidence.findings()}
+
+
+def test_an_index_built_again_takes_what_a_cut_left_for_another_file() -> None:
+    """Its row has the digest that the next file names, which the file does not have."""
+    evidence = _evidence(12, marks=(10,))
+    _reboots(evidence, 7)
+    digest = evidence.get(5).digest
+    evidence.loose = {5: _cut(evidence, 5)}
+    evidence.change(5, digest=digest, chain="ab" * 32, state="suspect")
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.DAMAGED, 5)]
+    evidence.loose = {5: ""}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.UNVOUCHED, 5)]
+
+
+def test_a_file_let_go_with_a_disk_that_hung_is_passed_over() -> None:
+    evidence, head = _passed_over(5, (8,))
+    evidence.loose = {5: head}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.DAMAGED, 5)]
+    evidence.loose = {5: ""}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.UNVOUCHED, 5)]
+    evidence.loose = {}
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.ALTERED, 5)], "put in afterwards"
+    evidence.marks = []
+    assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.UNVOUCHED, 5)]
+
+
+@pytest.mark.parametrize("stone", [(4, 7), (5, 5), (6, 7), (2, 5), (1, 5), (5, 8)])
+def test_what_was_damaged_may_be_deleted(stone: tuple[int, int]) -> None:
+    for passed in (True, False):
+        if passed:
+            evidence, head = _passed_over(5, (9,))
+        else:
+            evidence = _evidence(10, marks=(9,))
+            _reboots(evidence, 7)
+            head = _cut(evidence, 5)
+        evidence.loose = {5: head}
+        first, last = stone
+        living = {each.seq: each for each in evidence.items if isinstance(each, Recorded)}
+        gone = tuple(
+            Gone(seq, each.start_ns, each.start_ns + 60_000_000_000, each.size_bytes, each.digest)
+            for seq, each in living.items()
+            if first <= seq <= last
+        )
+        before = living[first - 1].chain if first > 1 else FIRST
+        tomb = Deleted(90, before, living[last].chain, "expired", _DELETED_NS, 30, gone)
+        evidence.items = [each for seq, each in living.items() if seq < first]
+        evidence.items += [tomb, *(each for seq, each in living.items() if seq > last)]
+        assert {each.kind for each in evidence.findings()} == {FindingKind.DAMAGED}, (stone, passed)
+
+
+@pytest.mark.parametrize(("next_days", "wrong"), [(-40, False), (-10, True), (500, True), (-30000, True)])
+def test_a_label_from_the_future_is_as_old_as_what_follows(next_days: int, wrong: bool) -> None:
+    """A clock was wrong and never put right: retention took such footage for as old as what was recorded next."""
+    evidence = _evidence(6, ((3, 3),), (6,))
+    at, stone = next((at, each) for at, each in enumerate(evidence.items) if isinstance(each, Deleted))
+    label_ns = _DELETED_NS + 1000 * DAY_NS
+    gone = Gone(3, label_ns, label_ns + 60_000_000_000, 1, hash_bytes("sha256", b"x"))
+    after = link("sha256", stone.before, _CAMERA, _STREAM, 3, label_ns, 1, gone.digest)
+    stone = replace(stone, segments=(gone,), after=after)
+    head = after
+    items: list[Recorded | Deleted] = [*evidence.items[:at], stone]
+    for seq in (4, 5):
+        start_ns = _DELETED_NS + next_days * DAY_NS + seq
+        chain = link("sha256", head, _CAMERA, _STREAM, seq, start_ns, 9, "ab" * 32)
+        seen = Seen(9, "ab" * 32, Said(_CAMERA, _STREAM, seq, start_ns, head))
+        items.append(Recorded(seq, start_ns, start_ns, False, 9, "ab" * 32, "", chain, "p", seq, seen))
+        head = chain
+    evidence.items, evidence.marks = items, []
+    found = [(each.kind, each.seq) for each in evidence.findings()]
+    assert found == ([(FindingKind.REMOVED, 3)] if wrong else [])
 
 
 def _seen(evidence: Evidence, seq: int) -> Seen:

@@ -169,6 +169,61 @@ def test_a_file_that_was_never_readable_breaks_nothing(place: Place) -> None:
     assert place.kinds() == []
 
 
+def _damage(place: Place, seq: int, state: str, cut: bool, sized: bool = True) -> None:
+    """The file of number `seq` is shorter than it was, if `cut`, and its row says `state`; that agrees with the file if
+    `sized`, and knows neither digest nor link otherwise."""
+    stored = place.stored["main", seq]
+    path = place.volume.path / stored.path
+    data = path.read_bytes()[: -3 if cut else None]
+    path.write_bytes(data)
+    digest = hash_bytes("sha256", data)
+    before = place.stored["main", seq - 1].chain or FIRST
+    chain = link("sha256", before, _CAMERA, "main", seq, stored.start_ns, len(data), digest)
+    values = (state, len(data), digest if sized else None, chain if sized else None, stored.path)
+    place.commit(("UPDATE segment SET state = ?, bytes = ?, digest = ?, chain = ? WHERE path = ?", values))
+
+
+def test_a_recovered_file_is_signed_as_it_is_and_one_that_was_closed_is_not(place: Place) -> None:
+    place.record(6, age_days=1)
+    place.sign()
+    place.record(6, age_days=1)
+    _damage(place, 9, "recovered", cut=True)
+    assert place.kinds() == [(FindingKind.UNVOUCHED, 9)], "before anybody signed it"
+    place.sign()
+    report = place.verify()
+    assert report.findings == []
+    assert [(each.kind, each.seq) for each in report.notes] == [(FindingKind.DAMAGED, 9)]
+    _damage(place, 4, "recovered", cut=True)
+    place.sign()
+    assert (FindingKind.ALTERED, 4) in place.kinds()
+    path = place.volume.path / place.stored["main", 9].path
+    path.write_bytes(path.read_bytes()[::-1])
+    assert (FindingKind.ALTERED, 9) in place.kinds()
+
+
+def test_a_file_that_is_recovered_late_is_signed_then(place: Place) -> None:
+    """Its disk hung, and came back after a checkpoint had signed beyond it."""
+    place.record(4, age_days=1)
+    head = place.heads["main"], place.last["main"]
+    place.record(1, age_days=1)
+    place.heads["main"], place.last["main"] = head[0], (5, head[1][1])
+    place.record(3, age_days=1)
+    _damage(place, 5, "open", cut=True, sized=False)
+    place.sign()
+    assert place.kinds() == []
+    place.sign()
+    _damage(place, 5, "recovered", cut=False)
+    assert place.kinds() == [(FindingKind.UNVOUCHED, 5)]
+    place.sign()
+    report = place.verify()
+    assert (report.findings, [each.seq for each in report.notes]) == ([], [5])
+    place.record(1, age_days=1)
+    place.sign()
+    with place.index.reading() as connection:
+        newest = connection.execute("SELECT detail FROM journal WHERE kind = 'checkpoint' ORDER BY n DESC").fetchone()
+    assert "loose" not in newest[0]
+
+
 def test_everything_of_a_camera_may_be_deleted(place: Place) -> None:
     place.record(4, age_days=100)
     place.sign()
