@@ -245,12 +245,23 @@ def read_waiting(db: sqlite3.Connection, platform: str, at_most: int) -> list[Wa
 
 def read_incidents(db: sqlite3.Connection, open_only: bool, at_most: int = 500) -> list[Incident]:
     """Incidents, oldest first; the newest `at_most` of them."""
-    where = "WHERE state NOT IN ('reset', 'closed')" if open_only else ""
+    return _incidents(db, "state NOT IN ('reset', 'closed')" if open_only else "true", (), at_most)
+
+
+def read_closed(db: sqlite3.Connection, before: tuple[int, str] | None = None, at_most: int = 500) -> list[Incident]:
+    """Incidents that are over, oldest first; the newest `at_most` of those before a place (begin and id) among them."""
+    where = "state IN ('reset', 'closed')"
+    if before is None:
+        return _incidents(db, where, (), at_most)
+    return _incidents(db, f"{where} AND (triggered_ns, id) < (?, ?)", before, at_most)
+
+
+def _incidents(db: sqlite3.Connection, where: str, values: tuple[Any, ...], at_most: int) -> list[Incident]:
     rows = db.execute(
         "SELECT id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count, acknowledged_ns,"
         " acknowledged_by, restored_ns, reset_ns, reset_by, reset_why FROM incidents"
-        f" {where} ORDER BY triggered_ns DESC LIMIT ?",
-        (at_most,),
+        f" WHERE {where} ORDER BY triggered_ns DESC, id DESC LIMIT ?",
+        (*values, at_most),
     ).fetchall()
     return [_incident(*row) for row in reversed(rows)]
 

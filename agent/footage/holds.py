@@ -13,9 +13,9 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from agent.clock import Clock
+from agent.clock import Clock, stamp
 from agent.facts import Stamp, Text
 from agent.footage.due import DAY_NS
 from agent.footage.fault import Fault
@@ -40,8 +40,15 @@ PAGE_BYTES: Final = 60_000
 
 _LONGEST: Final = {"who": 128, "why": 1024}
 
-Ask = Callable[[bool], Sequence[Mapping[str, Any]]]
-"""Asks the alarm process for its incidents: the open ones alone, or as many of the newest as it tells."""
+PAGES_MOST: Final = 1000
+"""Of one walk through all incidents, some hundred on each: no answer makes it endless."""
+
+
+class Ask(Protocol):
+    """Asks the alarm process for a page of its incidents, oldest first: the newest, or those `before` them."""
+
+    def __call__(self, open_only: bool, before: Any = None) -> tuple[Sequence[Mapping[str, Any]], Any]:
+        """The page, and the `before` of the next one, None when there is none. Raises WireError and Refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,8 @@ class Holds:
         self._loaded_n = -1
         self._open_ns = self._all_ns = 0
         self._were_open: set[str] = set()
+        self._walked = False
+        """Whether every incident there is was looked at, and none can have come and gone since but the newest."""
         self._wishes: queue.Queue[tuple[Callable[[], dict[str, Any]], Reply]] = queue.Queue(MOST_WAITING)
         self._seldom = Seldom(log, clock)
 
@@ -122,30 +131,46 @@ class Holds:
 
     def _look(self, now: Stamp) -> None:
         try:
-            told = list(self._ask(True))
+            told = self._pages(True)
             are_open = {str(each.get("id")) for each in told}
-            if now.mono_ns >= self._all_ns or self._were_open - are_open:
-                told += self._ask(False)
+            over = self._were_open - are_open
+            if now.mono_ns >= self._all_ns or over:
+                closed = self._pages(False, until_known=self._walked)
+                # One that is over and was not among the newest is found among all, next time.
+                self._walked = over <= {str(each.get("id")) for each in closed}
+                told = [*closed, *told]
                 self._all_ns = now.mono_ns + ALL_EVERY_NS
             self._were_open = are_open
         except (WireError, Refused) as error:
+            self._walked = False
             self._seldom.say(logging.INFO, "ask", f"the incidents are not known: {error}")
             return
-        for incident in told:
-            cameras = cameras_of(
-                str(incident.get("subject", "")), incident.get("room"), self._seen.zones, self._seen.rooms
-            )
-            for hold in incident_holds(incident, cameras, now.wall_ns, self._term_ns):
-                known = (self._holds or {}).get(hold.id)
-                change = wanted_change(known, hold)
-                if change is None:
-                    continue
-                try:
-                    self._put(change)
-                except JournalWaits as error:
-                    self._seldom.say(logging.WARNING, "put", f"a hold cannot be written down: {error}")
-                    self._all_ns = 0
-                    return
+        try:
+            for change in (change for incident in told for change in self._changes(incident, now)):
+                self._put(change)
+        except JournalWaits as error:
+            self._seldom.say(logging.WARNING, "put", f"a hold cannot be written down: {error}")
+            self._all_ns, self._walked = 0, False
+
+    def _pages(self, open_only: bool, until_known: bool = False) -> list[Mapping[str, Any]]:
+        """Incidents, page by page, newest pages first: all of them, or up to a page that changes nothing. Raises
+        WireError and Refused."""
+        found: list[Mapping[str, Any]] = []
+        before: Any = None
+        now = stamp(self._clock)
+        for _ in range(PAGES_MOST):
+            page, before = self._ask(open_only, before)
+            found += page
+            if before is None or (until_known and not any(self._changes(each, now) for each in page)):
+                break
+        return found
+
+    def _changes(self, incident: Mapping[str, Any], now: Stamp) -> list[Hold]:
+        """Its holds that are not in the table as they should be."""
+        cameras = cameras_of(str(incident.get("subject", "")), incident.get("room"), self._seen.zones, self._seen.rooms)
+        told = incident_holds(incident, cameras, now.wall_ns, self._term_ns)
+        changed = (wanted_change((self._holds or {}).get(hold.id), hold) for hold in told)
+        return [each for each in changed if each is not None]
 
     def _put(self, hold: Hold) -> None:
         detail = {key: value for key, value in hold.values().items() if not key.startswith("released")}

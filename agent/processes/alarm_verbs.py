@@ -219,21 +219,42 @@ def _newest_that_fit(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _incidents(desk: Desk, store: AlarmStore, request: Request, reply: Reply) -> None:
+    """`incidents {open_only, before}` -> {incidents, next}: the newest that fit, oldest first; those before them are
+    asked for with `next` as `before`, until it is null."""
     open_only = request.args.get("open_only", True) is not False
+    before = _place(request.args.get("before"))
+    if before is None and request.args.get("before") is not None:
+        reply.refuse("bad_request", Text("before 不对", "before is wrong"))
+        return
     closed: list[Incident] = []
     if not open_only:
         try:
             with store.reading() as db:
-                closed = [each for each in rows.read_incidents(db, open_only=False) if not each.open]
+                closed = rows.read_closed(db, before)
         except sqlite3.Error as error:
             reply.refuse("store_failing", Text(f"无法读取警情记录：{error}", f"incidents cannot be read: {error}"))
             return
 
     def answer() -> None:
-        both = sorted([*closed, *desk.panel.open_incidents()], key=lambda each: each.triggered_ns)
-        reply.done({"incidents": _newest_that_fit([incident_values(each) for each in both])})
+        found = [each for each in desk.panel.open_incidents() if before is None or _place_of(each) < before]
+        both = sorted([*closed, *found], key=_place_of)
+        shown = _newest_that_fit([incident_values(each) for each in both])
+        # No frame holds as many as were read: what was not read is older than what is shown.
+        more = 0 < len(shown) < len(both)
+        reply.done({"incidents": shown, "next": list(_place_of(both[-len(shown)])) if more else None})
 
     desk.post(Call(answer))
+
+
+def _place_of(incident: Incident) -> tuple[int, str]:
+    return incident.triggered_ns, incident.id
+
+
+def _place(value: Any) -> tuple[int, str] | None:
+    match value:
+        case [int(ns), str(name)] if not isinstance(ns, bool) and abs(ns) < 1 << 62 and _plain({"id": name}):
+            return ns, name
+    return None
 
 
 def _person(desk: Desk, happening: Happening, request: Request, reply: Reply) -> None:

@@ -89,11 +89,13 @@ def holds_of(settings: Settings, index: Index, journal: Journal, clock: Clock) -
 def incidents_of(socket: Path) -> Ask:
     """Asks the alarm process for its incidents."""
 
-    def ask(open_only: bool) -> Sequence[Mapping[str, Any]]:
-        found = call(socket, "incidents", {"open_only": open_only}, timeout_s=ASK_TIMEOUT_S).get("incidents")
+    def ask(open_only: bool, before: Any = None) -> tuple[Sequence[Mapping[str, Any]], Any]:
+        asked = {"open_only": open_only, "before": before}
+        answer = call(socket, "incidents", asked, timeout_s=ASK_TIMEOUT_S)
+        found = answer.get("incidents")
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
             raise WireError("an answer without a list of incidents")
-        return found
+        return found, answer.get("next")
 
     return ask
 

@@ -23,6 +23,7 @@ class Alarm:
         self.socket = runtime / "alarm.sock"
         self.incidents: list[dict[str, Any]] = []
         self.asked: list[bool] = []
+        self.at_once = 100
         self._server: Server | None = None
 
     def start(self) -> None:
@@ -38,7 +39,11 @@ class Alarm:
         open_only = bool(request.args["open_only"])
         self.asked.append(open_only)
         over = ("reset", "closed")
-        reply.done({"incidents": [each for each in self.incidents if not open_only or each["state"] not in over]})
+        found = [each for each in self.incidents if not open_only or each["state"] not in over]
+        if (before := request.args.get("before")) is not None:
+            found = found[: [each["id"] for each in found].index(before)]
+        shown = found[-self.at_once :]
+        reply.done({"incidents": shown, "next": shown[0]["id"] if len(shown) < len(found) else None})
 
 
 class Rig(Kept):
@@ -130,6 +135,36 @@ def test_the_alarm_process_may_start_last_or_be_away_while_an_incident_ends(rig:
     rig.alarm.start()
     found = rig.turn()
     assert {(each.incident, each.camera) for each in found.values()} == {("i1", rig.a), ("i2", rig.a), ("i2", rig.b)}
+    assert all(each.to_ns is not None for each in found.values())
+
+
+def test_incidents_that_were_over_before_anybody_asked_are_held_however_many(rig: Rig) -> None:
+    rig.alarm.at_once = 3
+    rig.alarm.incidents = [rig.press(f"i{n}", state="closed", reset_ns=rig.clock.wall_ns()) for n in range(10)]
+    rig.alarm.start()
+    assert len(rig.turn()) == 10
+    asked = len(rig.alarm.asked)
+    for _ in range(25):
+        rig.turn()
+    assert len(rig.alarm.asked) - asked <= 25 + 2, "what is known is not asked for again and again"
+    rig.alarm.stop()
+    rig.turn()
+    rig.alarm.incidents += [rig.press(f"j{n}", state="closed", reset_ns=rig.clock.wall_ns()) for n in range(10)]
+    rig.alarm.start()
+    rig.turn(60)
+    assert len(rig.turn(60)) == 20
+
+
+def test_an_incident_that_was_open_for_long_ends_though_many_newer_ones_are_over(rig: Rig) -> None:
+    rig.alarm.at_once = 3
+    old = rig.press("old")
+    newer = [rig.press(f"i{n}", state="closed", reset_ns=rig.clock.wall_ns()) for n in range(10)]
+    rig.alarm.incidents = [old, *newer]
+    rig.alarm.start()
+    assert [each.incident for each in rig.turn().values() if each.to_ns is None] == ["old"]
+    rig.alarm.incidents = [{**old, "state": "reset", "reset_ns": rig.clock.wall_ns()}, *newer]
+    for _ in range(22):
+        found = rig.turn()
     assert all(each.to_ns is not None for each in found.values())
 
 

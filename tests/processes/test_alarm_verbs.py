@@ -2,8 +2,9 @@
 
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,28 @@ def test_people(served: _Served) -> None:
     assert len(row["hash"]) == 64
     closed = served.ask("incidents", open_only=False)["incidents"]
     assert incident["id"] in {each["id"] for each in closed}
+
+
+def test_every_incident_is_told_page_by_page(served: _Served) -> None:
+    values = [(f"old-{n}", 1000 + n // 3, "n" * 100) for n in range(700)]
+    with closing(sqlite3.connect(served.office.path, timeout=10)) as db, db:
+        db.executemany(
+            "INSERT INTO incidents (id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count,"
+            " acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why)"
+            " SELECT ?, 'panic', 'zone/Z01', ?, 'R01', 0, ?, 5, 'closed', 1, 0, '', 5, 5, '', ''",
+            [(name, text, ns) for name, ns, text in values],
+        )
+    found: list[dict[str, Any]] = []
+    before = None
+    while True:
+        page = served.ask("incidents", open_only=False, before=before)
+        found = page["incidents"] + found
+        before = page["next"]
+        if before is None:
+            break
+    assert len({each["id"] for each in found}) == len(found) >= 700
+    assert [each["triggered_ns"] for each in found] == sorted(each["triggered_ns"] for each in found)
+    assert served.ask("incidents", open_only=True)["next"] is None
+    for wrong in (5, "x", [1], ["a", "b"], [True, "b"], [1, 2], [1 << 70, "b"]):
+        with pytest.raises(Refused):
+            served.ask("incidents", before=wrong)
