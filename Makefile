@@ -46,7 +46,7 @@ bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make be
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
-	@scripts/debian-packages.sh mosquitto
+	@scripts/debian-packages.sh mosquitto qemu-system-common e2fsprogs
 	@$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),600)
 
 fresh: ## run the README's two commands in a bare Debian chroot (needs root and mmdebstrap)

@@ -59,7 +59,7 @@ class Peer:
 
     def start(self, running: ExitStack, url: str) -> None:
         """Record from now on."""
-        self.disk = running.enter_context(LoggedDisk(size_mib=512))
+        self.disk = running.enter_context(LoggedDisk())
         (self.disk.mount / "video").mkdir()
         command = self._command(url, self.disk.mount / "video")
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -158,7 +158,7 @@ def _written() -> Iterator[Row]:
             cameras = {f"c{number}": EndlessCamera(pictures(8, SIZE, noise=True)) for number in range(count)}
             for camera in cameras.values():
                 running.callback(camera.stop)
-            run = running.enter_context(PoweredRun(cameras, segment_s=60, size_mib=2048))
+            run = running.enter_context(PoweredRun(cameras, segment_s=60))
             until(lambda run=run, cameras=cameras: run.recording.is_recording(*cameras), 30, "all are recorded")  # type: ignore[misc]
             time.sleep(5)
             began_ns, before = time.time_ns(), _video_bytes(run)

@@ -1,12 +1,13 @@
 """`make soak`: a demonstration facility under random kill -9, judged by the platforms' databases and by the footage.
 
-Before it, `record` alone with four cameras is killed `KILLS` times, and `yunjian footage check` judges after each. Ends
-with status 1 when a press was lost or doubled, when the index disagrees with the disk, or when something does not come
-back.
+Before it, `record` alone with four cameras is killed `KILLS` times, and `yunjian footage check` judges after each; then
+the power of its disk is cut at `CUTS` moments (tests/faults/power_cut.py; needs root). Ends with status 1 when a press
+was lost or doubled, when the index disagrees with the disk, or when something does not come back.
 """
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -15,9 +16,13 @@ from pathlib import Path
 from agent.main import PROCESSES
 from tests.fakes.facility import Facility
 from tests.fakes.waiting import until
+from tests.faults.power_cut import MOST_LOSS_S, PoweredRun, three_cameras
 from tests.faults.record_kills import checked, kill_again_and_again, told, under_load
+from tests.faults.rigs.logged_disk import NEEDS
 
 KILLS = 50
+CUTS = 1000
+CUTS_WITHIN_S = 60.0
 
 
 def main() -> int:
@@ -28,6 +33,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"soak: {options.seconds:.0f} s, seed {options.seed}")
     _kill_record(options.seed)
+    _cut_power(options.seed)
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder:
         facility = Facility(Path(folder) / "var")
@@ -50,6 +56,24 @@ def _kill_record(seed: int) -> None:
     assert not found, found
     assert status == 0, f"record did not stop: {status}"
     print(f"soak: record killed {kills} times, {early} of them while it started; footage check clean each time")
+
+
+def _cut_power(seed: int) -> None:
+    missing = [name for name in NEEDS if shutil.which(name) is None]
+    if missing:
+        print(f"soak: no power is cut: {', '.join(missing)} is missing")
+        return
+    with three_cameras() as cameras, PoweredRun(cameras) as run:
+        from_ns = time.time_ns()
+        time.sleep(CUTS_WITHIN_S)
+        to_ns = time.time_ns()
+        run.end()
+        most_s = 0.0
+        for verdict in run.judge(run.cuts(CUTS, seed, from_ns, to_ns)):
+            assert not verdict.broken, f"cut {verdict.cut}: {verdict.broken}"
+            most_s = max(most_s, *verdict.loss_s.values())
+    assert most_s <= MOST_LOSS_S, f"a power cut cost {most_s:.1f} s"
+    print(f"soak: the power was cut at {CUTS} moments, and cost {most_s:.1f} s at most")
 
 
 def _trouble(facility: Facility, chance: random.Random, seconds: float) -> tuple[int, dict[str, int]]:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from agent.wire import WireError
+from tests.fakes.encoded import pictures
 from tests.fakes.recording import Recording
 from tests.faults.rigs.judge import Closed, EndlessCamera, Judge, Verdict
 from tests.faults.rigs.logged_disk import LoggedDisk, mounted
@@ -26,6 +27,21 @@ MOST_LOSS_S: Final = 3.0
 """What a cut may cost a camera: a fragment of 1 s, syncing every 1 s, and the way there."""
 
 ASK_EVERY_S: Final = 0.1
+
+
+@contextmanager
+def three_cameras() -> Iterator[dict[str, EndlessCamera]]:
+    """One with a key picture each second, one with B-frames and a key picture every four, one with H.265 and sound."""
+    cameras = {
+        "one": EndlessCamera(pictures(8, (160, 120), noise=True)),
+        "two": EndlessCamera(pictures(8, (160, 120), noise=True, b_frames=2, key_every=100)),
+        "three": EndlessCamera(pictures(8, (160, 120), "hevc", noise=True), "hevc", with_sound=True),
+    }
+    try:
+        yield cameras
+    finally:
+        for camera in cameras.values():
+            camera.stop()
 
 
 class Witness:
@@ -74,17 +90,15 @@ class PoweredRun:
         cameras: dict[str, EndlessCamera],
         segment_s: int = 10,
         recording: type[Recording] = Recording,
-        size_mib: int = 256,
     ) -> None:
         self.cameras = cameras
         self._segment_s = segment_s
         self._recording_type = recording
-        self._size_mib = size_mib
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as making:
-            self.disk = making.enter_context(LoggedDisk(self._size_mib))
+            self.disk = making.enter_context(LoggedDisk())
             for name in ("data", "volume"):
                 (self.disk.mount / name).mkdir()
             folder = self.disk.folder / "facility"

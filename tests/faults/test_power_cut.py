@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fakes.encoded import pictures
 from tests.fakes.waiting import until
-from tests.faults.power_cut import MOST_LOSS_S, PoweredRun
+from tests.faults.power_cut import MOST_LOSS_S, PoweredRun, three_cameras
 from tests.faults.rigs.careless import CarelessRecording
-from tests.faults.rigs.judge import EndlessCamera, Verdict
+from tests.faults.rigs.judge import Verdict
 from tests.faults.rigs.logged_disk import NEEDS
 from tests.faults.rigs.write_log import Cut
 
@@ -41,14 +40,8 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded() -> Iterator[Recorded]:
-    cameras = {
-        "one": EndlessCamera(pictures(8, (160, 120), noise=True)),
-        "two": EndlessCamera(pictures(8, (160, 120), noise=True, b_frames=2, key_every=100)),
-        "three": EndlessCamera(pictures(8, (160, 120), "hevc", noise=True), "hevc", with_sound=True),
-    }
     with ExitStack() as running:
-        for camera in cameras.values():
-            running.callback(camera.stop)
+        cameras = running.enter_context(three_cameras())
         run = running.enter_context(PoweredRun(cameras))
         from_ns = time.time_ns()
         careless = running.enter_context(PoweredRun(cameras, recording=CarelessRecording))

@@ -63,8 +63,9 @@ def unmount(at: Path) -> None:
 class LoggedDisk:
     """An ext4 file system at `mount`, and what was written to its disk up to any moment."""
 
-    def __init__(self, size_mib: int = 256, image: Path | None = None) -> None:
-        """A new file system of this size, or the one in `image`, which stays as it is."""
+    def __init__(self, size_mib: int = 8192, image: Path | None = None) -> None:
+        """A new file system of this size, or the one in `image`, which stays as it is. It takes what is written
+        only; on a small one the product saves room, and records less."""
         self._size_mib = size_mib
         self._image = image
         self._running = ExitStack()
