@@ -28,6 +28,8 @@ fi
 
 root=$FRESH_INSIDE
 mount --make-rprivate /
+# Network namespaces want a root directory that is a mount of its own, as on a real machine.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
