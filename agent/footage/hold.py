@@ -5,6 +5,7 @@ Invariants
    without an end protects everything from its beginning on.
 2. A hold ends by its term or by a person's release, which says why; nothing else ends it.
 3. The hold of an incident and a camera has one id for ever: told again, after whatever crash, it is the same one.
+4. Footage that was held is held after it was brought to another time (`carried`).
 """
 
 import uuid
@@ -12,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
+
+from agent.footage.due import DAY_NS
 
 NS: Final = 1_000_000_000
 
@@ -139,18 +142,40 @@ def incident_holds(incident: Mapping[str, Any], cameras: Sequence[str] | None, n
 
     `incident` is as the verb `incidents` tells it; one that is no alarm, or that cannot be read, asks for none.
     While it is open its holds go on and have no term; then they end `AFTER_NS` later and are kept for `term_ns`.
+
+    Of one that began by a clock that was ahead, and was set back since, both times are held: those after the clock was
+    set, and, as a hold of its own, the day from the wrong beginning on.
     """
     name, kind, first_ns = incident.get("id"), incident.get("kind"), incident.get("triggered_ns")
     if not isinstance(name, str) or kind not in ALARM_KINDS or type(first_ns) is not int or first_ns <= 0:
         return []
     end_ns = _end_of(incident)
-    to_ns = None if end_ns is None else max(end_ns, first_ns) + AFTER_NS
+    seen_ns = now_ns if end_ns is None else end_ns
+    to_ns = None if end_ns is None else end_ns + AFTER_NS
     until_ns = None if to_ns is None else to_ns + term_ns
+    spans = [(name, min(first_ns, seen_ns) - BEFORE_NS, to_ns)]
+    if seen_ns < first_ns:
+        spans.append((f"{name}/ahead", first_ns - BEFORE_NS, first_ns + DAY_NS))
     why = f"{kind} {incident.get('subject', '')} {incident.get('name', '')}".strip()
     return [
-        Hold(hold_id(name, each), each, first_ns - BEFORE_NS, to_ns, "alarm", why, name, now_ns, until_ns)
+        Hold(hold_id(key, each), each, since_ns, until, "alarm", why, name, now_ns, until_ns)
         for each in (cameras if cameras is not None else [None])
+        for key, since_ns, until in spans
     ]
+
+
+def carried(holds: Iterable[Hold], camera: str, from_ns: int, to_ns: int, by_ns: int) -> list[Hold]:
+    """The holds that are to be added when footage of a camera from `from_ns` to `to_ns` is moved by `by_ns`: what was
+    held of it is held where it is then. A person's release ends them, and their term, if there is one."""
+    found: list[Hold] = []
+    for hold in holds:
+        if hold.released_ns is not None or not hold.covers(camera, from_ns, to_ns):
+            continue
+        end_ns = to_ns if hold.to_ns is None else min(hold.to_ns, to_ns)
+        key = str(uuid.uuid5(_NAMESPACE, f"{hold.id}/{camera}/{from_ns}/{by_ns}"))
+        span = max(hold.from_ns, from_ns) + by_ns, max(end_ns, from_ns + 1) + by_ns
+        found.append(Hold(key, camera, *span, hold.who, hold.why, hold.incident, hold.made_ns, hold.until_ns))
+    return found
 
 
 def _end_of(incident: Mapping[str, Any]) -> int | None:

@@ -6,6 +6,7 @@ Invariants
 1. Segments, gaps, runs and the recorder's stretches of one boot are moved together, in one commit, with a row of the
    journal: an index that is built again from the files moves them in the same way.
 2. A run that is being written is not moved: its file is closed first.
+3. What was held is held where it is moved to: that is written before it is moved.
 """
 
 import logging
@@ -16,6 +17,8 @@ from typing import Any, Final
 
 from agent.facts import Stamp
 from agent.footage.fault import Fault
+from agent.footage.hold import Hold, carried
+from agent.footage.holds import put_hold, read_holds
 from agent.footage.index import Index
 from agent.footage.journal import Journal, JournalWaits
 from agent.footage.journal_chain import Kind
@@ -72,6 +75,7 @@ class Rectification:
             self._unknown |= boots - offsets.keys() - {self._boot}
             statements: list[Statement] = []
             done: dict[str, int] = {}
+            holds: list[Hold] = []
             for boot, offset in offsets.items():
                 of_boot = [run for run in doubtful if run.boot == boot]
                 found = moves(of_boot, {boot: offset})
@@ -79,8 +83,9 @@ class Rectification:
                     continue
                 statements += [each for move in found for each in _move(connection, move)]
                 statements += [*_move_gaps(boot, offset), *_move_stretches(connection, boot, offset)]
+                holds += [each for move in found for each in _carried(connection, move)]
                 done[boot] = offset
-        if done and self._commit(done, statements):
+        if done and self._commit(done, statements, holds):
             self._runs += sum(run.boot in done for run in doubtful)
             self._moved()
 
@@ -105,10 +110,13 @@ class Rectification:
         past = (RunClock(*row) for row in found if row[1] != self._boot)
         return {boot: offset for boot, offset in right_offsets(past, told).items() if boot in boots}
 
-    def _commit(self, done: dict[str, int], statements: list[Statement]) -> bool:
+    def _commit(self, done: dict[str, int], statements: list[Statement], holds: list[Hold]) -> bool:
         log.info("footage of %s starts of this machine is brought to the right time", len(done))
         if self._journal is not None:
             try:
+                for hold in holds:
+                    detail = {key: value for key, value in hold.values().items() if not key.startswith("released")}
+                    self._journal.append(Kind.HOLD, detail, put_hold(hold))
                 for boot, offset in sorted(done.items()):
                     self._journal.append(Kind.RECTIFY, {"boot": boot, "offset_ns": offset}, *statements)
                     statements = []
@@ -147,17 +155,39 @@ def _is_open(connection: sqlite3.Connection, move: Move) -> bool:
     return found.fetchone() is not None
 
 
+_OF_RUN: Final = "camera = ? AND stream = ? AND start_ns >= ? AND start_ns < ? AND run = ?"
+
+
+def _of_run(connection: sqlite3.Connection, move: Move) -> tuple[Any, ...]:
+    """The values of `_OF_RUN`."""
+    camera, stream, wall_ns = connection.execute(
+        "SELECT camera, stream, wall_ns FROM run WHERE id = ?", (move.run,)
+    ).fetchone()
+    # A run that was made anew from its files may have segments before the one that it was made of.
+    from_ns = wall_ns if move.run >= 0 else wall_ns - LONGEST_BOOT_NS
+    return camera, stream, from_ns, wall_ns + LONGEST_BOOT_NS, move.run
+
+
+def _carried(connection: sqlite3.Connection, move: Move) -> list[Hold]:
+    """Holds of what is moved."""
+    if not move.by_ns:
+        return []
+    of_run = _of_run(connection, move)
+    from_ns, to_ns = connection.execute(
+        f"SELECT MIN(start_ns), MAX(end_ns) FROM segment WHERE {_OF_RUN}", of_run
+    ).fetchone()
+    if from_ns is None or to_ns is None:
+        return []
+    new = carried(read_holds(connection), of_run[0], from_ns, to_ns, move.by_ns)
+    known = {row[0] for row in connection.execute("SELECT id FROM hold")} if new else set()
+    return [each for each in new if each.id not in known]
+
+
 def _move(connection: sqlite3.Connection, move: Move) -> Iterable[Statement]:
     if move.by_ns:
-        camera, stream, wall_ns = connection.execute(
-            "SELECT camera, stream, wall_ns FROM run WHERE id = ?", (move.run,)
-        ).fetchone()
-        # A run that was made anew from its files may have segments before the one that it was made of.
-        from_ns = wall_ns if move.run >= 0 else wall_ns - LONGEST_BOOT_NS
         yield (
-            """UPDATE segment SET start_ns = start_ns + ?, end_ns = end_ns + ?
-            WHERE camera = ? AND stream = ? AND start_ns >= ? AND start_ns < ? AND run = ?""",
-            (move.by_ns, move.by_ns, camera, stream, from_ns, wall_ns + LONGEST_BOOT_NS, move.run),
+            f"UPDATE segment SET start_ns = start_ns + ?, end_ns = end_ns + ? WHERE {_OF_RUN}",
+            (move.by_ns, move.by_ns, *_of_run(connection, move)),
         )
     yield ("UPDATE run SET wall_ns = wall_ns + ?, quality = ? WHERE id = ?", (move.by_ns, RECTIFIED, move.run))
 

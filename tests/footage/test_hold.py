@@ -11,6 +11,7 @@ from agent.footage.hold import (
     Hold,
     Protection,
     cameras_of,
+    carried,
     hold_of,
     incident_holds,
     released,
@@ -130,3 +131,35 @@ def test_the_journal_gives_every_hold_back() -> None:
     assert (found["m"].released_ns, found["m"].released_by) == (T + 9, "bea")
     assert set(found) == {first.id, "m"}
     assert hold_of(mine.values()) == mine
+
+
+def test_an_incident_by_a_clock_that_was_set_back_since_holds_what_is_recorded_now_as_well() -> None:
+    """A clock of the machine that was kept in local time is hours ahead until it is set."""
+    ahead = T + 8 * 3600 * NS
+    (first,) = incident_holds(press(triggered_ns=ahead), ["a"], ahead, TERM)
+    during = incident_holds(press(triggered_ns=ahead), ["a"], T, TERM)
+    known = {each.id: each for each in (wanted_change(first if each.id == first.id else None, each) for each in during)
+             if each is not None}  # fmt: skip
+    assert Protection(known.values(), T).of("a", T + 5 * NS, T + 6 * NS)
+    end_ns = T + 60 * NS
+    over = incident_holds(press(triggered_ns=ahead, state="reset", reset_ns=end_ns), ["a"], end_ns, TERM)
+    known |= {each.id: each for each in (wanted_change(known.get(each.id), each) for each in over) if each is not None}
+    protection = Protection(known.values(), end_ns)
+    assert protection.of("a", T + 5 * NS, T + 6 * NS)
+    assert protection.of("a", ahead, ahead + NS), "what has the wrong label"
+    assert protection.of("a", end_ns + 3600 * NS, end_ns + 3601 * NS) is None, "and nothing for the hours between"
+    assert protection.of("a", ahead + 30 * DAY_NS, ahead + 31 * DAY_NS) is None
+    assert all(each.until_ns == end_ns + AFTER_NS + TERM for each in known.values())
+
+
+@given(HOLDS, st.integers(0, 60), st.integers(1, 40), st.integers(0, 39), st.integers(1, 5))
+def test_footage_that_was_held_is_held_where_it_is_moved_to(
+    holds: list[Hold], from_ns: int, length: int, at: int, of: int
+) -> None:
+    to_ns, by_ns = from_ns + length, 10_000
+    start_ns = min(from_ns + at, to_ns - 1)
+    end_ns = min(start_ns + of, to_ns)
+    moved = carried(holds, "a", from_ns, to_ns, by_ns)
+    was = any(each.active(-1) and each.covers("a", start_ns, end_ns) for each in holds)
+    assert any(each.covers("a", start_ns + by_ns, end_ns + by_ns) for each in moved) == was
+    assert all(each.camera == "a" for each in moved)

@@ -1,7 +1,9 @@
 """The life of one camera and its machine: every instant since the first recording is explained, whatever its clock."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 
 from agent.facts import ClockQuality, ConditionKind
 from agent.footage.files import check_volume, segment_directories
+from agent.footage.hold import Hold, Protection
+from agent.footage.holds import put_hold, read_holds
 from agent.footage.ledger import doubtful_spans, read
 from agent.footage.naming import parse_name
 from agent.footage.recovery import Found, settle_directory
@@ -207,6 +211,33 @@ def test_a_start_in_1970_is_brought_to_the_right_time(life: ReelLife) -> None:
     assert name.start_ns < DAY_S * NS
 
 
+@pytest.mark.parametrize("from_journal", [False, True])
+def test_what_was_held_by_a_wrong_clock_is_held_where_it_is_brought_to(life: ReelLife, from_journal: bool) -> None:
+    life.play(20)
+    life.stop()
+    life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
+    life.start()
+    life.play(60)
+    held = life.rows()[-2]
+    assert held.end_ns is not None
+    hold = Hold("h", REEL[0], held.start_ns, held.end_ns, "ann", "why", None, held.start_ns, None)
+    life.journal.append("hold", hold.values(), put_hold(hold))
+    life.set_right()
+    settle(life)
+    (row,) = [each for each in life.rows() if each.path == held.path]
+    assert row.end_ns is not None
+    assert row.start_ns > DAY_S * NS
+    if from_journal:
+        life.stop()
+        lose_index(life)
+        life.start()
+        settle(life)
+    with life.index.reading() as connection:
+        protection = Protection(read_holds(connection), life.clock.wall_ns())
+    assert protection.of(REEL[0], row.start_ns, row.end_ns) is not None
+    assert protection.of(REEL[0], row.end_ns + 600 * NS, row.end_ns + 601 * NS) is None
+
+
 def test_the_clock_is_corrected_while_the_camera_is_silent(life: ReelLife) -> None:
     life.play(20)
     life.stop()
@@ -389,3 +420,26 @@ def test_the_check_finds_nothing_wrong_with_a_life_of_stops_reboots_and_clocks(l
     report = survey(wanted, life.clock.wall_ns, lambda _: None, lambda *_: None)
     assert [finding for finding in report.findings if finding.number != 17] == []
     life.start()
+
+
+def test_an_answer_is_of_one_moment(life: ReelLife) -> None:
+    life.play(5)
+    life.wait(20)
+    assert life.index.submit().done.wait(10)
+    with closing(sqlite3.connect(life.index.path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")  # what is submitted from now on has to wait
+        life.play(4)
+        now_ns, live = life.clock.wall_ns(), life.track.live
+
+        def comes_through(statement: str) -> None:
+            if "FROM gap INDEXED BY gap_reel_from" in statement and another.in_transaction:
+                another.rollback()
+                assert life.index.submit().done.wait(10)
+
+        with life.index.reading() as connection:
+            connection.set_trace_callback(comes_through)
+            decided = read(connection, REEL, 0, now_ns, live, now_ns)
+        assert not another.in_transaction
+    assert decided.ledger.gaps[-1].reason == "camera_silent"
+    assert decided.ledger.gaps[-1].to_ns == now_ns
+    assert (life.decided().ledger.gaps[-1].to_ns or 0) < now_ns - NS
