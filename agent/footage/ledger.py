@@ -6,10 +6,12 @@ and what no row explains from what the recorder left behind of itself (gaps.py).
 Invariants
 1. From the first recording of a reel on, every instant is footage or a gap with a reason; `unrecorded` is none.
 2. A query reads what touches its range, and not what lies before it: a day costs the same after a year.
+3. An answer is of one moment: a file that begins and the gap that it ends are told both, or none of them.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -57,7 +59,32 @@ def read(
     most_rows: int = MOST_ROWS,
 ) -> Decided:
     """Decide a range of a reel (camera uuid, stream). `live` tells where files end whose row does not say it yet, by
-    path below the volume. Raises sqlite3.Error."""
+    path below the volume; it was asked for before. Raises sqlite3.Error."""
+    with _one_moment(connection):
+        return _read(connection, reel, from_ns, to_ns, live, now_ns, most_rows)
+
+
+@contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
+
+
+def _read(
+    connection: sqlite3.Connection,
+    reel: tuple[str, str],
+    from_ns: int,
+    to_ns: int,
+    live: Mapping[str, int],
+    now_ns: int,
+    most_rows: int,
+) -> Decided:
     first = first_ns(connection, reel)
     from_ns = to_ns if first is None else max(from_ns, first)
     if from_ns >= to_ns:

@@ -14,7 +14,7 @@ from agent.facts import ClockQuality
 from agent.footage import rows
 from agent.footage.effects import effects
 from agent.footage.files import create_volume
-from agent.footage.index import Index
+from agent.footage.index import Index, Pending
 from agent.footage.journal import Journal
 from agent.footage.ledger import Decided, read
 from agent.footage.naming import camera_uuid
@@ -35,6 +35,13 @@ CAMERA = camera_uuid("f1", "cam1")
 REEL = (CAMERA, "main")
 FRAME_S = 0.1
 SEGMENT_S = 10
+BUSY_S = 60
+"""What a disk that everybody uses may need for a file or a row."""
+
+
+def committed(pending: Pending) -> None:
+    """Wait until something is committed: what is read before is another story."""
+    until(pending.done.is_set, BUSY_S, "the commit")
 
 
 @dataclass
@@ -76,7 +83,7 @@ class ReelLife:
         self.volumes = Volumes([self.volume], "f1", self.index, self.clock, lambda: self.sync, 1)
         boot = f"boot-{self.boots}"
         self.store = Store(self.index, self.volumes, self.clock, boot, self.segment_s * NS)
-        self.index.submit(rows.put_rebuilt(self.volume_uuid)).done.wait(5)
+        committed(self.index.submit(rows.put_rebuilt(self.volume_uuid)))
         with self.index.reading() as connection:
             self.store.runs = rows.last_run(connection)
         plan = CameraPlan("cam1", CAMERA, "one", Address("rtsp://127.0.0.1/none"))
@@ -98,7 +105,7 @@ class ReelLife:
         self.sweep.end()
         if self.recorded:
             self.track.stop()
-        until(lambda: not self.track.live, 5, "every file is closed")
+        until(lambda: not self.track.live, BUSY_S, "every file is closed")
         self._close()
 
     def kill(self) -> None:
@@ -152,7 +159,8 @@ class ReelLife:
 
     def rows(self) -> list[SegmentRow]:
         """Every segment, in the order of recording."""
-        self.index.submit().done.wait(5)
+        if self.is_on:
+            committed(self.index.submit())
         return self.rows_at_rest()
 
     def rows_at_rest(self) -> list[SegmentRow]:
@@ -163,7 +171,7 @@ class ReelLife:
 
     def decided(self, from_ns: int = 0, to_ns: int | None = None) -> Decided:
         """The ledger, as it is answered: what is still on its way to the disk is left out."""
-        self.index.submit().done.wait(5)
+        committed(self.index.submit())
         now_ns, live = self.clock.wall_ns(), self.track.live
         end_ns = min(to_ns or now_ns, max(live.values()) if self.track.is_writing else now_ns)
         with self.index.reading() as connection:
@@ -191,7 +199,7 @@ class ReelLife:
         clock = RowClock(self.store.boot, now.wall_ns - now.mono_ns, now.quality.value)
         if self.recorded:
             open_gaps(self.index, [REEL], were_open, any(f.rebuilt for _, f in looked.recovered), now.wall_ns, clock)
-            self.index.submit().done.wait(5)
+            committed(self.index.submit())
             with self.index.reading() as connection:
                 self.track.resume(rows.last_of(connection, *REEL))
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.facts import ClockQuality
 from agent.footage.timeline import NS, Gap, Span
 from tests.fakes.camera import make_clip
-from tests.fakes.reel_life import ReelLife
+from tests.fakes.reel_life import BUSY_S, ReelLife
 from tests.fakes.waiting import until
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="ledger-model-"))
@@ -106,7 +106,7 @@ class Ledger(RuleBasedStateMachine):
             life.play(3)
             life.set_right()
             life.play(100)
-            until(lambda: len(life.track.live) <= 1, 5, "all but the file being written are closed")
+            until(lambda: len(life.track.live) <= 1, BUSY_S, "all but the file being written are closed")
             self.every_instant_is_decided()
             self._all_that_can_be_known_is_where_it_belongs()
         finally:
