@@ -443,26 +443,3 @@ def test_an_answer_is_of_one_moment(life: ReelLife) -> None:
     assert decided.ledger.gaps[-1].reason == "camera_silent"
     assert decided.ledger.gaps[-1].to_ns == now_ns
     assert (life.decided().ledger.gaps[-1].to_ns or 0) < now_ns - NS
-
-
-def test_an_answer_is_of_one_moment(life: ReelLife) -> None:
-    life.play(5)
-    life.wait(20)
-    assert life.index.submit().done.wait(10)
-    with closing(sqlite3.connect(life.index.path, isolation_level=None)) as another:
-        another.execute("BEGIN IMMEDIATE")  # what is submitted from now on has to wait
-        life.play(4)
-        now_ns, live = life.clock.wall_ns(), life.track.live
-
-        def comes_through(statement: str) -> None:
-            if "FROM gap INDEXED BY gap_reel_from" in statement and another.in_transaction:
-                another.rollback()
-                assert life.index.submit().done.wait(10)
-
-        with life.index.reading() as connection:
-            connection.set_trace_callback(comes_through)
-            decided = read(connection, REEL, 0, now_ns, live, now_ns)
-        assert not another.in_transaction
-    assert decided.ledger.gaps[-1].reason == "camera_silent"
-    assert decided.ledger.gaps[-1].to_ns == now_ns
-    assert (life.decided().ledger.gaps[-1].to_ns or 0) < now_ns - NS
