@@ -97,7 +97,7 @@ def read_checkpoint(row: Row) -> Checkpoint:
             row.n, int(detail["at_ns"]), journal, heads, str(detail["key"]), signature, text_to_sign(detail),
             loose,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError, binascii.Error) as error:
         raise NoCheckpoint(f"row {row.n}: {error!r}") from error
 
 

@@ -24,8 +24,20 @@ _TOMBSTONE: Final = (
 
 def effects(row: Row) -> list[Statement]:
     """The statements that carry out one row."""
-    told = row.told()
-    match row.kind:
+    try:
+        found = _carry_out(row.kind, row.told())
+    except (ValueError, TypeError, RecursionError):
+        return []
+    return found if all(_is_plain(value) for _, values in found for value in values) else []
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a database takes it."""
+    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
+def _carry_out(kind: str, told: dict[str, Any]) -> list[Statement]:
+    match kind:
         case Kind.HOLD:
             return _hold(told)
         case Kind.RELEASE:

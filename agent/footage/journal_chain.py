@@ -28,6 +28,9 @@ BEGINNING: Final = "0" * 64
 
 ROWS_PER_FILE: Final = 1000
 
+_ENDLESS: Final = 1 << 63
+"""No number in a database is larger: whoever writes one into a copy stops nobody with it."""
+
 _FORM: Final = "yunjian-journal-1"
 _OPENING: Final = '{"hash":"'
 _MIDDLE: Final = '","row":'
@@ -123,7 +126,10 @@ def parse_line(line: str) -> Row | None:
             return None
         form, n, previous, at_ns, kind, detail = json.loads(array)
         row = Row(n, previous, at_ns, kind, canonical(detail), hashed)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = type(n) is int and type(at_ns) is int and 0 < n < _ENDLESS and abs(at_ns) < _ENDLESS
+    if not (sound and isinstance(previous, str) and isinstance(kind, str) and isinstance(detail, dict)):
         return None
     return row if form == _FORM and is_whole(row) else None
 

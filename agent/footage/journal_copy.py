@@ -22,6 +22,10 @@ JOURNAL: Final = "journal"
 _LONGEST_LINE: Final = 1 << 20
 
 
+MOST_DAMAGED: Final = 100
+"""Lines that are named one by one: a copy may be full of them."""
+
+
 class CopyDamaged(Exception):
     """The end of a copy is not what was written: a whole line that is no row. The text names the file."""
 
@@ -49,9 +53,10 @@ def read(volume: Path, after_n: int = 0) -> Iterator[Row]:
 
 
 def damaged_lines(volume: Path) -> list[tuple[Path, int]]:
-    """File and line number (from 1) of all that is no row; the torn last line of the last file is none. Raises
-    OSError."""
-    found = [(path, number) for path in files(volume) for number, row in enumerate(_rows(path), 1) if row is None]
+    """File and line number (from 1) of what is no row, at most `MOST_DAMAGED`; the torn last line of the last file is
+    none. Raises OSError."""
+    damaged = ((path, number) for path in files(volume) for number, row in enumerate(_rows(path), 1) if row is None)
+    found = list(islice(damaged, MOST_DAMAGED))
     if found and found[-1][0] == files(volume)[-1] and _torn(found[-1][0]):
         found.pop()
     return found

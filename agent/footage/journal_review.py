@@ -10,13 +10,16 @@ import binascii
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from agent.facts import Text
 from agent.fingerprint import NoPublicKey, fingerprint
 from agent.footage.checkpoint import Checkpoint, NoCheckpoint, StreamHead, read_checkpoint
 from agent.footage.evidence import Deleted, Finding, FindingKind, Gone, HeldRange, Mark
 from agent.footage.journal_chain import Head, Kind, Row, follows
+
+_GARBAGE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+"""What reading values that are none of ours may raise."""
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(raw public key, text, signature) -> whether the signature is of that text by that key."""
@@ -54,14 +57,18 @@ class Review:
 
     def feed(self, row: Row) -> list[Finding]:
         """Judge the next row."""
-        if not follows(self.head, row):
+        try:
+            is_next = follows(self.head, row)
+        except TypeError:  # a blob where a text belongs
+            is_next = False
+        if not is_next:
             found = [Finding(FindingKind.JOURNAL_BROKEN, n=self.head.n + 1, detail=self._broken(row))]
             self.head = Head(row.n, row.hash)
             return found
         before, self.head = self.head, Head(row.n, row.hash)
         try:
             return self._take(row, before)
-        except (ValueError, KeyError, TypeError):
+        except _GARBAGE:
             return [
                 Finding(
                     FindingKind.JOURNAL_BROKEN,
@@ -83,8 +90,15 @@ class Review:
         """Whether a hold of the journal covered a segment when it was deleted."""
         return any(hold.covers(camera, gone, deleted) for hold in self.holds)
 
+    def tombstone(self, row: Row) -> Deleted | None:
+        """The tombstone in a row; None when it cannot be read, which `feed` told."""
+        try:
+            return self.deleted(row)
+        except _GARBAGE:
+            return None
+
     def deleted(self, row: Row) -> Deleted:
-        """The tombstone in a row. Raises KeyError, TypeError or ValueError when there is none."""
+        """The tombstone in a row. Raises `_GARBAGE` when there is none."""
         told = row.told()
         gone = tuple(
             Gone(int(seq), int(start_ns), int(end_ns), int(size), str(digest))
@@ -187,7 +201,7 @@ class Review:
             old = self.holds[at]
             self.holds[at] = HeldRange(old.camera, old.from_ns, old.to_ns, old.since_n, row.n, old.until_ns)
         if row.kind == Kind.HOLD and told.get("released_ns") is None:
+            to_ns, until_ns = (None if told[key] is None else int(told[key]) for key in ("to_ns", "until_ns"))
+            held = HeldRange(told["camera"], int(told["from_ns"]), to_ns, row.n, None, until_ns)
             self._open_holds[str(told["id"])] = len(self.holds)
-            self.holds.append(
-                HeldRange(told["camera"], int(told["from_ns"]), told["to_ns"], row.n, None, told["until_ns"])
-            )
+            self.holds.append(held)

@@ -6,9 +6,11 @@ Invariants
 """
 
 import ctypes
+import errno
 import os
 import platform
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -65,8 +67,10 @@ def give_way() -> None:
 def read_file(path: Path, algorithm: str) -> Seen:
     """Size, digest and description of a file; its pages leave the cache. Raises OSError."""
     fed = new_hash(algorithm)
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "this is no plain file")
         os.posix_fadvise(number, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         buffer = bytearray(_CHUNK_BYTES)
         view = memoryview(buffer)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from agent.facts import Text
-from agent.footage import journal_copy
+from agent.footage import journal_copy, rows
 from agent.footage.chain import FIRST, SHA256, UnknownHash, algorithm_of
 from agent.footage.checkpoints import reels
 from agent.footage.evidence import NOTES, Deleted, Finding, FindingKind, Recorded, Seen, Walk
@@ -26,7 +26,6 @@ from agent.footage.journal import buried, rows_after
 from agent.footage.journal_review import Review
 from agent.footage.naming import parse_name
 from agent.footage.proof import head_before
-from agent.footage.rows import is_rebuilding
 from agent.footage.seen import give_way, open_index, read_file, signature_is_right
 from agent.footage.verification import finish, step, with_places
 
@@ -117,6 +116,8 @@ class _Verifying:
         self._report = Report(self._review)
         self._total_bytes = 0
         self._done_bytes = 0
+        self._going: list[tuple[tuple[str, str], _Row]] = []
+        """Without a file, and being deleted, it seems."""
 
     def run(self) -> Report:
         give_way()
@@ -124,7 +125,7 @@ class _Verifying:
             closing(open_index(self._wanted.index)) as connection,
             ThreadPoolExecutor(READERS, "verify", give_way) as readers,
         ):
-            if any(is_rebuilding(connection, uuid) for uuid in self._wanted.volumes):
+            if any(rows.is_rebuilding(connection, uuid) for uuid in self._wanted.volumes):
                 raise Rebuilding
             self._report.names = dict(iter(connection.execute("SELECT uuid, id FROM camera")))
             self._read_journal(connection)
@@ -140,6 +141,7 @@ class _Verifying:
             for uuid, path in self._wanted.volumes.items():
                 self._find_unindexed(connection, uuid, path)
             self._read_journal(connection)
+            self._look_after(connection)
         self._report.notes += [each for each in self._report.findings if each.kind in NOTES]
         self._report.findings = [each for each in self._report.findings if each.kind not in NOTES]
         self._report.findings.sort(key=lambda each: (each.camera, each.stream, each.seq, each.n))
@@ -149,8 +151,8 @@ class _Verifying:
 
     def _read_journal(self, connection: sqlite3.Connection) -> None:
         """Judge what was appended since."""
-        while rows := rows_after(connection, self._review.head.n, JOURNAL_PAGE):
-            for row in rows:
+        while some := rows_after(connection, self._review.head.n, JOURNAL_PAGE):
+            for row in some:
                 self._report.findings += self._review.feed(row)
                 expected = self._wanted.expected.get(row.n)
                 if expected is not None and expected != row.hash:
@@ -230,7 +232,7 @@ class _Verifying:
             if not items:
                 break
             walk_ = self._with_marks(walk_, reel, last)
-            for item in self._seen(connection, readers, items):
+            for item in self._seen(connection, readers, reel, items):
                 if isinstance(item, Recorded):
                     self._report.segments += 1
                     self._report.unlinked += not item.chain
@@ -268,8 +270,11 @@ class _Verifying:
         connection.execute("BEGIN")
         try:
             self._read_journal(connection)
-            stones = [row for row in buried(connection, *reel, from_seq, PAGE) if row.told()["first_seq"] <= last]
-            rows = [
+            found = [self._review.tombstone(row) for row in buried(connection, *reel, from_seq, PAGE)]
+            # One that names no segment is told once, and stands nowhere.
+            stones = [each for each in found if each is not None and each.segments and each.segments[0].seq <= last]
+            is_full = len(found) == PAGE
+            segments = [
                 _row(each)
                 for each in connection.execute(
                     "SELECT segment.seq, path, start_ns, bytes, digest, previous, chain, volume, state, quality"
@@ -280,15 +285,19 @@ class _Verifying:
             ]
         finally:
             connection.execute("ROLLBACK")
-        ends = [rows[-1].recorded.seq] if len(rows) == PAGE else []
-        ends += [int(stones[-1].told()["last_seq"])] if len(stones) == PAGE else []
+        ends = [segments[-1].recorded.seq] if len(segments) == PAGE else []
+        ends += [stones[-1].segments[-1].seq] if is_full and stones else []
         end = min(ends, default=_ENDLESS)
-        items: list[_Row | Deleted] = [each for each in rows if each.recorded.seq <= end]
-        items += [self._review.deleted(each) for each in stones if each.told()["first_seq"] <= end]
+        items: list[_Row | Deleted] = [each for each in segments if each.recorded.seq <= end]
+        items += [each for each in stones if each.segments[0].seq <= end]
         return sorted(items, key=_place)
 
     def _seen(
-        self, connection: sqlite3.Connection, readers: ThreadPoolExecutor, items: list[_Row | Deleted]
+        self,
+        connection: sqlite3.Connection,
+        readers: ThreadPoolExecutor,
+        reel: tuple[str, str],
+        items: list[_Row | Deleted],
     ) -> Iterator[Recorded | Deleted]:
         """The items with what is on the disk of them, in their order; the next files are read meanwhile."""
         looks = [readers.submit(self._look, each) if isinstance(each, _Row) else None for each in items]
@@ -300,7 +309,9 @@ class _Verifying:
             if seen is None and not why and self._is_gone(connection, item):
                 why = "deleted"
             if why:
-                if why != "deleted":
+                if why == "deleted":
+                    self._going.append((reel, item))
+                else:
                     self._report.unread[why] = self._report.unread.get(why, 0) + 1
                 seen = Seen(item.recorded.size_bytes)
             elif seen is not None and seen.digest is not None:
@@ -317,9 +328,11 @@ class _Verifying:
         path = volume / row.recorded.path
         try:
             if self._wanted.quick or not row.recorded.digest:
-                return Seen(path.stat().st_size), ""
+                return Seen(path.lstat().st_size), ""
             return read_file(path, _algorithm(row.recorded.digest)), ""
         except FileNotFoundError:
+            return None, ""
+        except ValueError:  # a path that none can be
             return None, ""
         except OSError as error:
             return None, error.strerror or type(error).__name__
@@ -330,6 +343,18 @@ class _Verifying:
             "SELECT state FROM segment WHERE volume = ? AND path = ?", (row.volume, row.recorded.path)
         ).fetchone()
         return now is None or now[0] == "deleting"
+
+    def _look_after(self, connection: sqlite3.Connection) -> None:
+        """What was being deleted has a tombstone by now. The state of a row alone excuses no missing file."""
+        for (camera, stream), row in self._going:
+            seq = row.recorded.seq
+            if rows.is_buried(connection, camera, stream, seq, seq):
+                continue
+            if self._is_gone(connection, row):
+                why = "being deleted, and no tombstone yet"
+                self._report.unread[why] = self._report.unread.get(why, 0) + 1
+            else:
+                self._report.findings.append(Finding(FindingKind.MISSING, camera, stream, seq, path=row.recorded.path))
 
     # What the index does not know.
 
@@ -362,10 +387,15 @@ class _Verifying:
 
 def _row(values: tuple[Any, ...]) -> _Row:
     seq, path, start_ns, size, digest, previous, chain, volume, state, quality = values
+    # A column may hold anything: what is no text or number is none.
+    seq, start_ns, size = (each if type(each) is int else 0 for each in (seq, start_ns, size))
+    path, digest, previous, chain, volume, state = (
+        each if isinstance(each, str) else "" for each in (path, digest, previous, chain, volume, state)
+    )
     name = parse_name(PurePosixPath(path))
     recorded = Recorded(
-        seq, name.start_ns if name else start_ns, start_ns, quality == "rectified", size, digest or "",
-        previous or "", chain or "", path, name.seq if name else 0, None, state, volume,
+        seq, name.start_ns if name else start_ns, start_ns, quality == "rectified", size, digest,
+        previous, chain, path, name.seq if name else 0, None, state, volume,
     )  # fmt: skip
     return _Row(recorded, volume, state)
 

@@ -1,9 +1,11 @@
 """The journal: its chain, its copies on volumes, and what a lost index, a torn line or a strange copy do to it."""
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.facts import ConditionKind
 from agent.footage import journal_copy
+from agent.footage.effects import effects
 from agent.footage.index import Index, prepare
 from agent.footage.journal import Journal, JournalWaits, head_of, put_row, rows_after
 from agent.footage.journal_chain import (
@@ -389,3 +392,49 @@ def test_an_index_that_was_begun_anew_while_recording_gets_its_journal_back(desk
     assert [each.told()["a"] for each in desk.rows()] == [1, 2]
     assert list(journal_copy.read(desk.volumes[0])) == desk.rows()
     assert row.n == 2
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        '["yunjian-journal-1",1e30,"PREVIOUS",5,"gap",{}]',
+        '["yunjian-journal-1",10000000000000000000000,"PREVIOUS",5,"gap",{}]',
+        '["yunjian-journal-1",1,"PREVIOUS",99999999999999999999999,"gap",{}]',
+        '["yunjian-journal-1",1,"PREVIOUS",5,"gap",[1]]',
+        '["yunjian-journal-1",1,"PREVIOUS",5,"gap",' + "[" * 100_000 + "]" * 100_000 + "]",
+        "[]",
+        "7",
+    ],
+)
+def test_a_line_that_somebody_made_up_is_no_row(array: str) -> None:
+    array = array.replace("PREVIOUS", "0" * 64)
+    assert parse_line(f'{{"hash":"{hashlib.sha256(array.encode()).hexdigest()}","row":{array}}}\n') is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [
+        ("gap", {"gaps": 5}),
+        ("gap", {"gaps": [["c", "main", 1 << 70, 2, "restart", "", "", None, "ntp"]]}),
+        ("release", {"id": ["x"], "released_ns": {}, "released_by": 1}),
+        (
+            "tombstone",
+            {
+                "segments": [],
+                "camera": {},
+                "stream": "main",
+                "first_seq": 1,
+                "last_seq": 1,
+                "from_ns": 0,
+                "to_ns": 0,
+                "bytes": 1,
+                "before": "",
+                "after": "",
+                "reason": "",
+                "deleted_ns": 0,
+            },
+        ),
+    ],
+)
+def test_a_row_that_makes_no_sense_changes_nothing(kind: str, detail: dict[str, Any]) -> None:
+    assert effects(next_row(Head(), 5, kind, detail)) == []

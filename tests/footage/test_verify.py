@@ -1,15 +1,20 @@
 """Verification beside what really deletes, holds and signs: index, journal, keeper's chores and files on a disk."""
 
+import io
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 
 import av
 import pytest
 
+from agent.access.console import Screen
+from agent.access.verifying import Asked, run
+from agent.access.verifying import Place as Verified
 from agent.footage import rows
 from agent.footage.chain import FIRST, hash_bytes, link
 from agent.footage.checkpoints import Checkpoints
@@ -404,6 +409,56 @@ def test_a_file_tells_what_it_is_by_its_first_bytes(tmp_path: Path) -> None:
     assert (seen.said.camera, seen.said.stream, seen.said.seq, seen.said.before) == (_CAMERA, "main", 7, "ab" * 32)
     for data in (b"", b"\x00" * 100, b"\xff" * 100, (tmp_path / "out.mp4").read_bytes()[:300]):
         assert said_in(data) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE segment SET path = x'00ff' WHERE seq = 3", "UPDATE segment SET path = 'a' || char(0) WHERE seq = 3",
+        "UPDATE segment SET bytes = 'many', digest = 7, chain = x'01' WHERE seq = 3",
+        "UPDATE segment SET start_ns = 'never' WHERE seq = 3", "UPDATE segment SET chain = 'nonsense' WHERE seq = 3",
+        "UPDATE journal SET detail = json_remove(detail, '$.segments') WHERE kind = 'tombstone'",
+        "UPDATE journal SET detail = json_remove(detail, '$.first_seq') WHERE kind = 'tombstone'",
+        "UPDATE journal SET detail = json_set(detail, '$.segments', json('[]')) WHERE kind = 'tombstone'",
+        "UPDATE journal SET detail = json_set(detail, '$.deleted_ns', 'x') WHERE kind = 'tombstone'",
+        "UPDATE journal SET detail = '{\"at_ns\":Infinity,\"heads\":[],\"journal\":{}}' WHERE kind = 'checkpoint'",
+        "UPDATE journal SET detail = replace(hex(zeroblob(50000)), '00', '[') WHERE kind = 'checkpoint'",
+        "UPDATE journal SET detail = '[1]' WHERE kind = 'key'", "UPDATE journal SET kind = x'00' WHERE kind = 'key'",
+        "UPDATE journal SET hash = 5 WHERE n = 2", "UPDATE journal SET at_ns = 'x' WHERE n = 2",
+    ],
+)  # fmt: skip
+def test_garbage_in_the_index_is_found_and_crashes_nothing(place: Place, change: str) -> None:
+    place.record(8, age_days=100)
+    place.sign()
+    place.delete(1)
+    place.record(1, age_days=1)
+    with closing(sqlite3.connect(place.index.path)) as connection:
+        assert connection.execute(change).rowcount > 0
+        connection.commit()
+    assert place.kinds() != []
+    out = io.StringIO()
+    place_ = Verified(place.index.path, [place.volume.path], "f1", UTC)
+    assert run(Screen("zh", out, out), place_, Asked(), as_json=False) == 1
+    assert run(Screen("en", out, out), place_, Asked(), as_json=True) == 1
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_up_nothing(place: Place) -> None:
+    place.record(3, age_days=1)
+    path = place.volume.path / place.stored["main", 2].path
+    path.unlink()
+    os.mkfifo(path)
+    assert list(place.verify().unread) == ["this is no plain file"]
+    assert place.kinds(quick=True) == [(FindingKind.ALTERED, 2)]
+
+
+def test_the_state_of_a_row_excuses_no_missing_file(place: Place) -> None:
+    """Whoever deletes a file writes `deleting` beside it: only a tombstone says that it went by a rule."""
+    place.record(4, age_days=1)
+    place.sign()
+    assert place.verify().unread == {}
+    (place.volume.path / place.stored["main", 2].path).unlink()
+    place.commit(("UPDATE segment SET state = 'deleting' WHERE seq = 2", ()))
+    assert place.verify().unread == {"being deleted, and no tombstone yet": 1}
 
 
 def test_an_index_that_is_being_rebuilt_is_not_judged(place: Place) -> None:
