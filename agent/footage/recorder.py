@@ -30,6 +30,7 @@ from agent.footage.fault import Fault
 from agent.footage.files import newest_seq
 from agent.footage.index import Index, IndexBroken
 from agent.footage.naming import seq_beyond
+from agent.footage.onward import last_on
 from agent.footage.recovery import Found, open_gaps
 from agent.footage.reel import CameraPlan, Store, is_full
 from agent.footage.rows import Last
@@ -251,6 +252,9 @@ class Recorder:
         while not self._stop.is_set():
             now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
             self._look_at_volumes(now)
+            if life != self._life:
+                log.info("a recording thread whose disk did not answer ends: another has gone on")
+                return
             self._look_at_index()
             for track in self._tracks:
                 self._turn(track, now)
@@ -288,6 +292,8 @@ class Recorder:
 
     def _look_at_volumes(self, now: Stamp) -> None:
         looked = self.volumes.look(now, False, self._turn_over)
+        if looked.is_left:
+            return
         if looked.recovered:
             self._resume(looked, now)
         for disk in looked.mended:
@@ -317,8 +323,13 @@ class Recorder:
         except sqlite3.Error as error:
             log.error("the footage index cannot be read: %s", error)  # noqa: TRY400 - the text says it all
         for track in resting:
-            if track.plan.key in known:
-                track.resume(known[track.plan.key])
+            last = known.get(track.plan.key)
+            if last is None and track.seq == 0:
+                # No index can be read: the chain goes on by what the newest file says.
+                last = last_on((disk.path for disk, _ in looked.recovered), *track.plan.key)
+                self._turn_over()
+            if last is not None:
+                track.resume(last)
         if not self.volumes.all_there and gone_through < len(self.volumes.disks):
             # A volume that is away may hold numbers that this index never knew.
             beyond = seq_beyond(now.wall_ns)

@@ -17,8 +17,13 @@ import pytest
 from agent.access.console import Screen
 from agent.access.reindexing import reindex_footage
 from agent.facts import ConditionKind
+from agent.footage.files import check_volume
 from agent.footage.naming import camera_uuid
+from agent.footage.recovery import walk_file
 from agent.footage.reindex import Wanted
+from agent.footage.verify import Wanted as Verified
+from agent.footage.verify import verify
+from agent.wire import call
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.recording import FACILITY, Recording
 from tests.fakes.waiting import until
@@ -65,6 +70,43 @@ def assert_nothing_is_missing(recording: Recording) -> None:
             assert before["state"] == "closed"
             assert after["previous"] == before["digest"]
             assert abs(after["start_ns"] - before["end_ns"]) < 100_000_000, "no frame is missing"
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_the_chain_goes_on_when_no_index_can_be_read_at_start(recording: Recording, torn: bool) -> None:
+    """Somebody else has footage.db locked. What was recorded before says where the chain stands; a file that kill -9
+    left open is passed over, as its row will say."""
+    until(lambda: all(len(recording.files(name)) >= 2 for name in NAMES), 30, "two files of each camera")
+    if torn:
+        newest = {name: recording.files(name)[-1] for name in NAMES}
+        until(
+            lambda: all(walk_file(path).fragments > 0 for path in newest.values()), 10, "something plays in the newest"
+        )
+        recording.kill()
+    else:
+        assert recording.stop() == 0
+    with closing(sqlite3.connect(recording.index, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        before = {name: len(recording.files(name)) for name in NAMES}
+        recording.start()
+        until(lambda: recording.is_recording(*NAMES), 20, "both cameras are recorded without an index")
+        assert not recording.status()["index"]["ok"]
+        until(lambda: all(len(recording.files(name)) > before[name] + 1 for name in NAMES), 30, "files without rows")
+        other.execute("ROLLBACK")
+    until(lambda: recording.status()["index"]["ok"], 30, "the index works again")
+    until(lambda: len(rows_of(recording)) == sum(len(recording.files(name)) for name in NAMES), 30, "every file's row")
+    until(
+        lambda: sum(row["state"] == "open" for row in rows_of(recording)) <= len(NAMES),
+        30,
+        "what was torn is recovered",
+    )
+    call(recording.runtime / "record.sock", "checkpoint")
+    assert recording.stop() == 0
+    volume = check_volume(recording.volume, FACILITY)
+    report = verify(Verified(recording.index, {volume.uuid: volume.path}), lambda done, total: None)
+    assert [(each.kind, each.seq, each.detail.en) for each in report.findings] == []
+    assert bool(report.notes) == torn
 
 
 def test_an_index_that_is_overwritten_while_it_is_recorded_is_built_again(recording: Recording) -> None:
