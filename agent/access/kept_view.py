@@ -5,6 +5,9 @@ from typing import Any
 from agent.access.console import clean
 from agent.facts import Text
 
+MUCH_JOURNAL_BYTES = 100_000_000
+"""The journal is told of from this size on: three weeks of 16 cameras."""
+
 
 def kept_words(record: dict[str, Any]) -> Text | None:
     """`保存 41 天（目标 90，至少 30：规定）`, and what will become of it; None while the process does not say."""
@@ -24,6 +27,13 @@ def kept_words(record: dict[str, Any]) -> Text | None:
             zh, en = f"{zh}，不足规定的 {least} 天", f"{en}: less than the required {least}"
     if held := told.get("held_bytes"):
         zh, en = f"{zh}，封存 {held / 1e9:.1f} GB", f"{en}, {held / 1e9:.1f} GB held"
+    journal = record.get("journal")
+    size = journal.get("bytes") if isinstance(journal, dict) else None
+    if isinstance(size, int) and size >= MUCH_JOURNAL_BYTES:
+        zh, en = (
+            f"{zh}，日志每卷 {size / 1e9:.1f} GB（不清理）",
+            f"{en}, a journal of {size / 1e9:.1f} GB (never pruned)",
+        )
     return Text(zh, en)
 
 

@@ -158,6 +158,7 @@ def subject_words(subject: str) -> Text:
         "zone": Text("防区", "zone"),
         "key": Text("签名密钥", "signing key"),
         "journal": Text("录像日志", "footage journal"),
+        "chore": Text("录像后台工作", "upkeep of footage"),
     }
     what = kinds.get(kind) if key or kind == "footage" else None
     return Text(f"{what.zh} {key}".strip(), f"{what.en} {key}".strip()) if what else Text(subject, subject)

@@ -42,6 +42,11 @@ def files(volume: Path) -> list[Path]:
     return []
 
 
+def size_bytes(volume: Path) -> int:
+    """What a copy takes. Raises OSError."""
+    return sum(each.stat().st_size for each in files(volume))
+
+
 def read(volume: Path, after_n: int = 0) -> Iterator[Row]:
     """Every row of a copy that is whole, from `after_n` on; torn and damaged lines are passed over. Raises OSError."""
     first = file_of(after_n + 1)

@@ -38,6 +38,14 @@ def test_a_disk_that_fills_before_the_target_is_said() -> None:
     assert en.endswith(", full in 12 days, then 55 days fit, 2.5 GB held")
 
 
+def test_a_journal_that_has_grown_is_said() -> None:
+    assert words({**told(), "journal": {"bytes": 900_000}}) == words(told())
+    zh, en = words({**told(), "journal": {"bytes": 474_613_217}})
+    assert zh.endswith("，日志每卷 0.5 GB（不清理）")
+    assert en.endswith(", a journal of 0.5 GB (never pruned)")
+    assert words({**told(), "journal": "x"}) == words(told())
+
+
 def test_a_disk_that_is_too_small_for_the_law_is_said() -> None:
     zh, en = words(told(full_days=5.0, steady_days=5.0))
     assert zh.endswith("盘满后可存 5 天，不足规定的 30 天")

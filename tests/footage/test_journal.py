@@ -438,3 +438,30 @@ def test_a_line_that_somebody_made_up_is_no_row(array: str) -> None:
 )
 def test_a_row_that_makes_no_sense_changes_nothing(kind: str, detail: dict[str, Any]) -> None:
     assert effects(next_row(Head(), 5, kind, detail)) == []
+
+
+def test_neither_a_start_nor_a_step_reads_a_long_journal_whole(tmp_path: Path) -> None:
+    """Of a journal of months the end alone is read: its last file on a volume, and its last row in the table."""
+    clock, volume = MovedClock(), tmp_path / "volume"
+    volume.mkdir()
+    prepare(tmp_path / "footage.db")
+    index = Index(tmp_path / "footage.db")
+    rows: list[Row] = []
+    head = Head()
+    for number in range(3500):
+        rows.append(next_row(head, number, "policy", {}))
+        head = Head(rows[-1].n, rows[-1].hash)
+    with closing(sqlite3.connect(index.path)) as connection:
+        values = [(row.n, row.at_ns, row.kind, row.detail, row.hash) for row in rows]
+        connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", values)
+        connection.commit()
+    journal_copy.append(volume, rows)
+    for early in journal_copy.files(volume)[:-1]:
+        early.write_bytes(b"?" * early.stat().st_size)  # whoever read it would find it damaged
+    index.start()
+    journal = Journal(index, lambda: [volume], clock)
+    journal.step(clock.stamp())
+    row = journal.append("policy", {"x": 1})
+    assert (row.n, journal.faults()) == (3501, [])
+    assert journal.status()["journal"]["bytes"] == journal_copy.size_bytes(volume) - len(to_line(row))
+    index.stop()
