@@ -116,6 +116,8 @@ class Disk:
         self.next_check_ns = 0
         self.probe: Probe | None = None
         self.is_hung = False
+        self.is_looked_at = False
+        """A thread asks the disk what it is, and may have to wait for the answer."""
         self.refusals = 0
         """How often it refused something in all."""
         self._doublings = 0
@@ -132,7 +134,7 @@ class Disk:
             self.retry_mono_ns = mono_ns + REFUSED_NS
 
     def hangs(self) -> None:
-        """The disk does not answer: it is left alone until its sync thread gets through."""
+        """The disk does not answer: it is left alone until whoever waits for it gets through."""
         log.error("%s does not answer: the cameras go on elsewhere", self.path)
         self.is_hung, self.open, self.recovered = True, False, None
         self.closed_for, self.detail = GapReason.DISK_SLOW, DOES_NOT_ANSWER
@@ -155,6 +157,8 @@ class Looked:
 
     recovered: tuple[tuple[Disk, Found], ...]
     mended: tuple[Disk, ...] = ()
+    is_left: bool = False
+    """A disk answered so late that another thread has gone on: what was changed is told to that one."""
 
 
 class Volumes:
@@ -174,6 +178,8 @@ class Volumes:
         self._index = index
         self._clock = clock
         self._reserve_bytes = reserve_bytes
+        self._recovered: list[tuple[Disk, Found]] = []
+        """Not told yet."""
 
     def start(self) -> None:
         """Begin to sync."""
@@ -210,11 +216,13 @@ class Volumes:
         return any(disk.open for disk in self.disks)
 
     def hung(self) -> list[Disk]:
-        """Disks that do not answer, while there is another that does; none otherwise: then there is nothing to do but
-        wait. May be called by any thread."""
-        found = [disk for disk in self.disks if disk.open and disk.sync.waits_s() > HUNG_S]
-        well = any(disk.open and disk not in found and disk.refused is None for disk in self.disks)
-        return found if well else []
+        """Disks that do not answer, to the sync thread or to a recording thread that has not turned for `HUNG_S`, while
+        there is another that does, or was not asked yet; none otherwise: then there is nothing to do but wait. May be
+        called by any thread."""
+        found = [disk for disk in self.disks if (disk.open and disk.sync.waits_s() > HUNG_S) or disk.is_looked_at]
+        others = [disk for disk in self.disks if disk not in found and not disk.is_hung]
+        well = any((disk.open and disk.refused is None) or disk.next_check_ns == 0 for disk in others)
+        return [disk for disk in found if not disk.is_hung] if well else []
 
     @property
     def all_there(self) -> bool:
@@ -232,19 +240,25 @@ class Volumes:
 
     def look(self, now: Stamp, rebuilt: bool, progress: Callable[[], None]) -> Looked:
         """Look at every volume whose turn it is; what is new there is recovered before it is recorded to."""
-        recovered: list[tuple[Disk, Found]] = []
         mended: list[Disk] = []
         for disk in self.disks:
-            if disk.is_hung and disk.sync.waits_s() > 0:
+            if disk.is_hung and (disk.is_looked_at or disk.sync.waits_s() > 0):
                 continue
             disk.is_hung = False
             if now.mono_ns >= disk.next_check_ns:
                 disk.next_check_ns = now.mono_ns + CHECK_NS
-                found = self._check(disk, now, rebuilt, progress)
+                disk.is_looked_at = True
+                try:
+                    found = self._check(disk, now, rebuilt, progress)
+                finally:
+                    is_left, disk.is_looked_at = disk.is_hung, False
+                if is_left:
+                    return Looked((), is_left=True)
                 if found is not None:
-                    recovered.append((disk, found))
+                    self._recovered.append((disk, found))
                 if self._takes_again(disk, now) and found is None:
                     mended.append(disk)
+        recovered, self._recovered = self._recovered, []
         return Looked(tuple(recovered), tuple(mended))
 
     def compare(
@@ -266,6 +280,8 @@ class Volumes:
             if twin is not None:
                 raise VolumeRefused("twice", f"the same volume as {twin.path}: a copy, or mounted twice")
             disk.room = room_on(disk.path)
+            if disk.is_hung:
+                return None
             if volume != disk.mounted:
                 disk.mounted = volume
                 disk.encrypted = is_encrypted(disk.path)
@@ -275,6 +291,8 @@ class Volumes:
             if volume != disk.recovered:
                 self._compare_no_more(disk)
                 found = self._recover(volume, rebuilt, progress)
+                if disk.is_hung:
+                    return None
                 disk.recovered = volume
         except VolumeRefused as error:
             self._lose(disk, GapReason.VOLUME_MISSING, error.detail)
