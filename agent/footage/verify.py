@@ -222,7 +222,7 @@ class _Verifying:
         self, connection: sqlite3.Connection, readers: ThreadPoolExecutor, reel: tuple[str, str], first: int, last: int
     ) -> None:
         camera, stream = reel
-        head = head_before(connection, camera, stream, first) or FIRST
+        head = None if self._begins_unbound(connection, reel, first) else head_before(connection, *reel, first) or FIRST
         walk_ = Walk(camera, stream, head, last_seq=first - 1)
         judged: list[tuple[Finding, str, str]] = []
         places: dict[int, tuple[str, str]] = {}
@@ -248,6 +248,20 @@ class _Verifying:
         self._report.findings += with_places(judged)
         signed = max((mark.seq for mark in self._review.marks.get(reel, [])), default=0)
         self._report.unsigned += self._count_after(connection, reel, max(signed, first - 1), last)
+
+    def _begins_unbound(self, connection: sqlite3.Connection, reel: tuple[str, str], first: int) -> bool:
+        """Whether what stands just before is a file to which what follows need not be bound."""
+        row = connection.execute(
+            "SELECT seq, state FROM segment WHERE camera = ? AND stream = ? AND seq < ? UNION ALL"
+            " SELECT last_seq, '' FROM tombstone WHERE camera = ? AND stream = ? AND last_seq < ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (*reel, first, *reel, first),
+        ).fetchone()
+        if row is None:
+            return False
+        marks = self._review.marks.get(reel, [])
+        unsigned = not marks or marks[-1].seq < row[0]
+        return row[0] in self._review.loose.get(reel, {}) or (unsigned and row[1] in ("recovered", "suspect"))
 
     def _with_marks(self, walk: Walk, reel: tuple[str, str], last: int) -> Walk:
         """With what was signed of the numbers that follow, up to `last`."""

@@ -198,8 +198,11 @@ def test_a_recovered_file_is_signed_as_it_is_and_one_that_was_closed_is_not(plac
     report = place.verify()
     assert report.findings == []
     assert [(each.kind, each.seq) for each in report.notes] == [(FindingKind.DAMAGED, 9)]
+    for seq in (8, 9, 10, 11):
+        assert place.kinds(from_ns=place.stored["main", seq].start_ns) == [], seq
     _damage(place, 4, "recovered", cut=True)
     place.sign()
+    assert place.kinds(from_ns=place.stored["main", 5].start_ns) == [(FindingKind.CHAIN_BROKEN, 5)]
     assert (FindingKind.ALTERED, 4) in place.kinds()
     path = place.volume.path / place.stored["main", 9].path
     path.write_bytes(path.read_bytes()[::-1])
