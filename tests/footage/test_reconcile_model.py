@@ -52,6 +52,8 @@ class Volumes(RuleBasedStateMachine):
         self.volume = create_volume(self.folder / "volume", "f1")
         self.reels = {camera: Reel() for camera in CAMERAS}
         self.closed: dict[str, SegmentRow] = {}
+        self.altered: set[str] = set()
+        """Files of which bytes were changed, and not their number."""
         """What was written to its end, by path, as long as nobody touched it."""
         self.playing: dict[str, int] = {}
         """Frames that play in every file that is there, before what follows."""
@@ -130,6 +132,8 @@ class Volumes(RuleBasedStateMachine):
         else:
             data += b"garbage at the end of it"
         (self.volume.path / path).write_bytes(data)
+        if how in ("zeros", "flip"):
+            self.altered.add(path)
         self._look(path)
         self.closed.pop(path, None)
         self.settled = False
@@ -255,7 +259,8 @@ class Volumes(RuleBasedStateMachine):
                 for name in ("seq", "start_ns", "end_ns", "frames", "bytes", "digest", "previous", "chain"):
                     assert getattr(row, name) == getattr(was, name), name
             elif row.state == "recovered":
-                assert hash_file(file) == row.digest
+                if row.path not in self.altered:  # of the same size as before: only the digests tell (verify)
+                    assert hash_file(file) == row.digest
                 assert walk_file(file).whole
 
     def _put(self, path: str, data: bytes) -> None:

@@ -116,11 +116,9 @@ def test_text_that_cannot_go_out_as_json_is_refused(served: _Served) -> None:
         assert b"bad_fact" in connection.recv(4096)
 
 
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=8,
-)
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+_FLAT = _PLAIN | st.lists(_PLAIN, max_size=4) | st.dictionaries(st.text(max_size=10), _PLAIN, max_size=4)
+_VALUES = _FLAT | st.lists(_FLAT, max_size=4) | st.dictionaries(st.text(max_size=10), _FLAT, max_size=4)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
