@@ -38,13 +38,10 @@ COMMIT_WAIT_S: Final = 10.0
 ALONE_WAIT_S: Final = 5.0
 """A directory of an hour is compared in less, unless its files have to be read whole; then the next turn comes."""
 
-MOST_AT_ONCE: Final = 64
-"""Segments of one batch: its row in the journal stays a few kilobytes."""
-
 NOTE: Final = "retention.deleting"
 
-_REASONS_MOST: Final = 10 * MOST_AT_ONCE
-"""Reasons of files that cannot be unlinked are forgotten beyond this, and these then count as expired."""
+_ORDERS_MOST: Final = 10 * stock.MOST_AT_ONCE
+"""Orders of files that cannot be unlinked are forgotten beyond this, and these then count as expired."""
 
 _NEAR_NS: Final = 2 * 86_400 * NS
 """Directories of hours this near to now are left: the recorder may just be about to use one."""
@@ -73,7 +70,7 @@ class Deletion:
         self._index = index
         self._journal = journal
         self._minimum_days = minimum_days
-        self._reasons: dict[str, str] = {}
+        self._orders: dict[str, _Order] = {}
 
     def delete(
         self, batch: Sequence[tuple[Stored, Reason]], volumes: Mapping[str, Path], now_ns: int, wall_ns: int
@@ -81,28 +78,38 @@ class Deletion:
         """Delete these. `volumes` are those that are mounted, by uuid; `now_ns` is the time that age was counted from,
         and goes into the tombstones. Raises DeletionWaits, JournalWaits and sqlite3.Error."""
         with self._alone():
-            self._mark(batch)
+            self._mark(batch, now_ns)
             marked = [replace(stored, state="deleting") for stored, _ in batch]
             return self._carry_out(marked, volumes, now_ns, wall_ns)
 
-    def finish(self, volumes: Mapping[str, Path], protection: Protection, now_ns: int, wall_ns: int) -> Gone:
-        """Finish what a crash, or a file that could not be unlinked, has left. Raises as `delete`."""
+    def finish(
+        self, volumes: Mapping[str, Path], protection: Protection, now_ns: int, wall_ns: int, minimum_ns: int
+    ) -> Gone:
+        """Finish what a crash, or a file that could not be unlinked, has left. What is held by now, or ended after
+        `minimum_ns` since more days are required now, is footage again if it is still there. Raises as `delete`."""
         with self._index.reading() as connection:
             left = stock.deleting(connection, volumes)
-            if left and not self._reasons:
-                self._reasons = _reasons(stock.note(connection, NOTE))
-        held = [
-            each
-            for each in left
-            if protection.of(each.camera, each.start_ns, each.end_ns) and (volumes[each.volume] / each.path).is_file()
-        ]
-        for each in held:
-            self._commit([_state(each, "recovered")])
-        free = [each for each in left if each not in held]
-        done = Gone(kept=held)
-        for number in range(0, len(free), MOST_AT_ONCE):
+            if left and not self._orders:
+                self._orders = _orders(stock.note(connection, NOTE))
+        done = Gone()
+        free: list[Stored] = []
+        for each in left:
+            young = each.end_ns > minimum_ns and self._order(each, now_ns).reason != Reason.OVERWRITTEN
+            if not young and protection.of(each.camera, each.start_ns, each.end_ns) is None:
+                free.append(each)
+                continue
+            try:
+                (volumes[each.volume] / each.path).lstat()
+            except FileNotFoundError:
+                free.append(each)
+            except OSError as error:
+                done.stuck[f"{volumes[each.volume] / each.path}"] = error.strerror or str(error)
+            else:
+                self._commit([_state(each, "recovered")])
+                done.kept.append(each)
+        for number in range(0, len(free), stock.MOST_AT_ONCE):
             with self._alone():
-                some = self._carry_out(free[number : number + MOST_AT_ONCE], volumes, now_ns, wall_ns)
+                some = self._carry_out(free[number : number + stock.MOST_AT_ONCE], volumes, now_ns, wall_ns)
             done.gone += some.gone
             done.stuck.update(some.stuck)
         return done
@@ -117,11 +124,13 @@ class Deletion:
         finally:
             self._index.settling.release()
 
-    def _mark(self, batch: Sequence[tuple[Stored, Reason]]) -> None:
-        if len(self._reasons) > _REASONS_MOST:
-            self._reasons.clear()
-        self._reasons.update({_key(stored): str(reason) for stored, reason in batch})
-        note = ("INSERT OR REPLACE INTO note VALUES (?, ?)", (NOTE, json.dumps(self._reasons)))
+    def _mark(self, batch: Sequence[tuple[Stored, Reason]], now_ns: int) -> None:
+        if len(self._orders) > _ORDERS_MOST:
+            self._orders.clear()
+        orders = {_key(stored): _Order(str(reason), now_ns, self._minimum_days) for stored, reason in batch}
+        self._orders.update(orders)
+        told = {key: [each.reason, each.at_ns, each.minimum_days] for key, each in self._orders.items()}
+        note = ("INSERT OR REPLACE INTO note VALUES (?, ?)", (NOTE, json.dumps(told)))
         self._commit([note, *(_state(stored, "deleting") for stored, _ in batch)])
 
     def _carry_out(self, marked: Sequence[Stored], volumes: Mapping[str, Path], now_ns: int, wall_ns: int) -> Gone:
@@ -136,7 +145,7 @@ class Deletion:
         for volume, directory in by_directory:
             _remove_empty(volumes[volume], PurePosixPath(directory), wall_ns)
         for each in done.gone:
-            self._reasons.pop(_key(each), None)
+            self._orders.pop(_key(each), None)
         return done
 
     def _unlink(self, volume: Path, directory: str, inside: Sequence[Stored], stuck: dict[str, str]) -> list[Stored]:
@@ -164,11 +173,12 @@ class Deletion:
             for reel, of_reel in groupby(ordered, key=lambda each: (each.camera, each.stream)):
                 run: list[Stored] = []
                 for each in of_reel:
-                    if run and (self._reason(each) != self._reason(run[-1]) or _between(connection, run[-1], each)):
-                        yield _Tomb(reel, run, self._reason(run[0]), now_ns)
+                    order = self._order(each, now_ns)
+                    if run and (order != self._order(run[-1], now_ns) or _between(connection, run[-1], each)):
+                        yield _Tomb(reel, run, self._order(run[0], now_ns))
                         run = []
                     run.append(each)
-                yield _Tomb(reel, run, self._reason(run[0]), now_ns)
+                yield _Tomb(reel, run, self._order(run[0], now_ns))
 
     def _bury(self, tomb: "_Tomb") -> None:
         with self._index.reading() as connection:
@@ -181,7 +191,7 @@ class Deletion:
         detail: dict[str, Any] = {
             "camera": first.camera, "stream": first.stream, "before": before, "after": after,
             "reason": tomb.reason, "deleted_ns": tomb.now_ns, "first_seq": first.seq, "last_seq": last.seq,
-            "from_ns": tomb.from_ns, "to_ns": tomb.to_ns, "bytes": tomb.bytes, "minimum_days": self._minimum_days,
+            "from_ns": tomb.from_ns, "to_ns": tomb.to_ns, "bytes": tomb.bytes, "minimum_days": tomb.order.minimum_days,
             "segments": [
                 [each.seq, _named_start(each), each.end_ns, each.bytes, each.digest or ""] for each in tomb.run
             ],
@@ -192,8 +202,8 @@ class Deletion:
         ]
         self._journal.append(Kind.TOMBSTONE, detail, *drops, *merged)
 
-    def _reason(self, stored: Stored) -> str:
-        return self._reasons.get(_key(stored), Reason.EXPIRED.value)
+    def _order(self, stored: Stored, now_ns: int) -> "_Order":
+        return self._orders.get(_key(stored)) or _Order(Reason.EXPIRED.value, now_ns, self._minimum_days)
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         pending = self._index.submit(*statements)
@@ -202,13 +212,30 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
+class _Order:
+    """Why a segment goes, the time that its age was counted from, and the days that were required then: what is
+    finished after a crash was decided by these, not by the clock and the settings of then."""
+
+    reason: str
+    at_ns: int
+    minimum_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Tomb:
     """One row to come: segments side by side in their reel."""
 
     reel: tuple[str, str]
     run: list[Stored]
-    reason: str
-    now_ns: int
+    order: _Order
+
+    @property
+    def reason(self) -> str:
+        return self.order.reason
+
+    @property
+    def now_ns(self) -> int:
+        return self.order.at_ns
 
     @property
     def from_ns(self) -> int:
@@ -285,15 +312,17 @@ def _key(stored: Stored) -> str:
     return f"{stored.volume}/{stored.path}"
 
 
-def _reasons(noted: str | None) -> dict[str, str]:
+def _orders(noted: str | None) -> dict[str, _Order]:
     try:
         found = json.loads(noted or "{}")
     except ValueError:
         return {}
-    known = set(Reason)
-    return (
-        {str(key): str(reason) for key, reason in found.items() if reason in known} if isinstance(found, dict) else {}
-    )
+    known: dict[str, _Order] = {}
+    for key, value in found.items() if isinstance(found, dict) else ():
+        match value:
+            case [str(reason), int(at_ns), int(days)] if reason in set(Reason):
+                known[key] = _Order(reason, at_ns, days)
+    return known
 
 
 def _remove_empty(volume: Path, directory: PurePosixPath, wall_ns: int) -> None:

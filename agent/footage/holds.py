@@ -80,7 +80,7 @@ class Holds:
         self._cameras = dict(cameras)
         self._term_ns = term_ns
         self._holds: dict[str, Hold] | None = None
-        self._loaded_n = -1
+        self._loaded_n = self._generation = -1
         self._open_ns = self._all_ns = 0
         self._were_open: set[str] = set()
         self._walked = False
@@ -93,10 +93,16 @@ class Holds:
         head = self._journal.head
         if head is None:
             return None
-        if self._holds is None or head.n != self._loaded_n:
+        generation = self._index.generation
+        if self._holds is None or (head.n, generation) != (self._loaded_n, self._generation):
             with self._index.reading() as connection:
-                self._holds = {each.id: each for each in read_holds(connection)}
-            self._loaded_n = head.n
+                if (
+                    self._holds is None
+                    or generation != self._generation
+                    or _changed(connection, self._loaded_n, head.n)
+                ):
+                    self._holds = {each.id: each for each in read_holds(connection)}
+            self._loaded_n, self._generation = head.n, generation
         return list(self._holds.values())
 
     def step(self, now: Stamp) -> None:
@@ -294,6 +300,13 @@ def put_hold(hold: Hold) -> Statement:
     """A row of the table `hold`, new or changed."""
     values = [getattr(hold, name) for name in _NAMES]
     return (f"INSERT OR REPLACE INTO hold ({', '.join(_NAMES)}) VALUES ({', '.join('?' for _ in _NAMES)})", values)
+
+
+def _changed(connection: sqlite3.Connection, after_n: int, n: int) -> bool:
+    """Whether rows of the journal since one of these numbers are about holds; what is no continuation may be."""
+    about = (Kind.HOLD, Kind.RELEASE, Kind.FORK)
+    found = connection.execute("SELECT 1 FROM journal WHERE n > ? AND kind IN (?, ?, ?) LIMIT 1", (after_n, *about))
+    return n < after_n or found.fetchone() is not None
 
 
 def read_holds(connection: sqlite3.Connection) -> list[Hold]:

@@ -8,7 +8,6 @@ Invariants
 
 import json
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import Any, Final
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp
 from agent.footage import stock
-from agent.footage.deletion import MOST_AT_ONCE, Deletion, DeletionWaits, expired_in_quarantine
+from agent.footage.deletion import Deletion, DeletionWaits, expired_in_quarantine
 from agent.footage.due import WAIT_NS, Dues, advance_due, after_change, announced
 from agent.footage.fault import Fault
 from agent.footage.files import QUARANTINE, room_on, sync_directory
@@ -36,10 +35,8 @@ from agent.footage.retention import (
     Reels,
     Space,
     Step,
-    Stored,
     degrade,
     forecast,
-    plan,
     reserve_bytes,
     rungs,
 )
@@ -210,7 +207,8 @@ class Retention:
         return found
 
     def _finish(self, volumes: Mapping[str, Path], protection: Protection, dues: Dues, now: Stamp) -> None:
-        done = self._deletion.finish(volumes, protection, dues.trusted_ns(now), now.wall_ns)
+        least_ns = dues.due_ns("minimum", now)
+        done = self._deletion.finish(volumes, protection, dues.trusted_ns(now), now.wall_ns, least_ns)
         self._stuck = done.stuck
         if done.stuck:
             self._retry_ns = now.mono_ns + STUCK_RETRY_NS
@@ -248,6 +246,10 @@ class Retention:
                 self._hurry = True
                 return
             spaces = self._spaces(volumes)
+            # To write down what went, the journal may have taken over holds of a volume that just came.
+            if (holds := self._holds()) is None:
+                return
+            protection = Protection(holds, dues.trusted_ns(now))
 
     def _judge(self, step: Step, now: Stamp) -> None:
         """A breach is told for an hour after it was seen last: what the ring has just made room for is no end of it.
@@ -266,7 +268,7 @@ class Retention:
             if policy.overwrite and any(is_rebuilding(connection, space.volume) for space in spaces):
                 # A new index knows the newest files first: the oldest that it knows may be of today.
                 policy = replace(policy, overwrite=False)
-            return next_step(
+            return stock.next_step(
                 connection, policy, lines, reels, protection, spaces,
                 self._usage.total_bytes if self._usage.known else 0,
             )  # fmt: skip
@@ -382,24 +384,6 @@ class Retention:
             ("deletes_from", _date(min(hit))),
             ("deletes_to", _date(max(then.values()))),
         )
-
-
-def next_step(
-    connection: sqlite3.Connection,
-    policy: Policy,
-    lines: Lines,
-    reels: Sequence[tuple[str, str]],
-    protection: Protection,
-    spaces: Sequence[Space],
-    used_bytes: int,
-    most: int = MOST_AT_ONCE,
-) -> Step:
-    """One plan, from the index: what a bench measures."""
-    there = [space.volume for space in spaces]
-    candidates: list[list[Stored]] = [
-        stock.oldest(connection, reel, there, protection, lines.now_ns, most) for reel in reels
-    ]
-    return plan(policy, lines, candidates, protection, spaces, used_bytes, most)
 
 
 def _date(ns: int) -> str:

@@ -14,13 +14,16 @@ from agent.footage.due import Dues, dues_of
 from agent.footage.hold import ENDLESS_NS, Protection
 from agent.footage.journal_chain import Kind
 from agent.footage.reconcile import DELETING
-from agent.footage.retention import Stored, dated
+from agent.footage.retention import Lines, Policy, Space, Step, Stored, dated, plan
 
 _MORE: Final = 16
 """Rows read beyond those wanted: a label that is not believed is dated by the next one."""
 
 _WINDOWS: Final = 32
 """At most so many pieces of a reel are read for one answer; what lies behind them is found when they are gone."""
+
+MOST_AT_ONCE: Final = 64
+"""Segments of one batch: its row in the journal stays a few kilobytes."""
 
 SLICE_ROWS: Final = 4096
 
@@ -222,6 +225,22 @@ def before(connection: sqlite3.Connection, reel: tuple[str, str], seq: int) -> N
     ).fetchone()
     both = [Neighbour(int(row[0]), str(row[1] or "")) for row in (living, buried) if row is not None]
     return max(both, key=lambda each: each.seq, default=Neighbour(0, ""))
+
+
+def next_step(
+    connection: sqlite3.Connection,
+    policy: Policy,
+    lines: Lines,
+    reels: Sequence[tuple[str, str]],
+    protection: Protection,
+    spaces: Sequence[Space],
+    used_bytes: int,
+    most: int = MOST_AT_ONCE,
+) -> Step:
+    """One plan, from the index: what a bench measures."""
+    there = [space.volume for space in spaces]
+    candidates: list[list[Stored]] = [oldest(connection, reel, there, protection, lines.now_ns, most) for reel in reels]
+    return plan(policy, lines, candidates, protection, spaces, used_bytes, most)
 
 
 class Usage:

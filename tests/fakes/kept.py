@@ -111,7 +111,8 @@ class Kept:
         """The chore, on a day of 24 minutes."""
         return Retention(
             self.index, self.journal, policy, self.clock, "boot", volumes=self.volumes, holds=self.known_holds,
-            recorded=lambda: self.recorded, degrade=self._spare, wait_ns=DAY_S * S, **{"last_ditch_bytes": 0, **rest},
+            recorded=lambda: self.recorded, degrade=self._spare,
+            **{"last_ditch_bytes": 0, "wait_ns": DAY_S * S, **rest},
         )  # fmt: skip
 
     def _spare(self, reels: Reels) -> None:

@@ -12,6 +12,8 @@ from agent.footage.retention import Reason, Stored
 from tests.fakes.kept import DAY_S, Kept, S, seqs
 
 FREE = Protection([], 0)
+ENDED_NS = 1 << 62
+"""All is past the minimum."""
 
 
 @pytest.fixture
@@ -101,9 +103,9 @@ class Dying(Deletion):
         if self.at == at:
             raise Killed(at)
 
-    def _mark(self, batch: object) -> None:
+    def _mark(self, batch: object, now_ns: int) -> None:
         self._die("before the mark")
-        super()._mark(batch)  # type: ignore[arg-type]
+        super()._mark(batch, now_ns)  # type: ignore[arg-type]
         self._die("after the mark")
 
     def _unlink(self, volume: Path, directory: str, inside: object, stuck: dict[str, str]) -> list[Stored]:
@@ -133,7 +135,7 @@ def test_a_crash_at_any_point_is_finished_at_the_next_start(kept: Kept, at: str)
         dying.delete(batch, kept.volumes(), 5, 5)
     kept.restart()
     deletion = Deletion(kept.index, kept.journal, 30)
-    deletion.finish(kept.volumes(), FREE, 5, 5)
+    deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS)
     if at == "before the mark":
         assert len(kept.rows()) == 12
         assert len(kept.files()) == 12
@@ -154,7 +156,7 @@ def test_a_hold_that_came_after_the_mark_saves_what_is_still_there(kept: Kept) -
         dying.delete(batch, kept.volumes(), 5, 5)
     kept.restart()
     hold = Hold("h", kept.a, 0, None, "ann", "why", None, 0, None)
-    done = Deletion(kept.index, kept.journal, 30).finish(kept.volumes(), Protection([hold], 0), 5, 5)
+    done = Deletion(kept.index, kept.journal, 30).finish(kept.volumes(), Protection([hold], 0), 5, 5, ENDED_NS)
     assert (len(done.kept), len(done.gone)) == (2, 1)
     states = [state for camera, _, _, state in kept.rows() if camera == kept.a]
     assert states == ["recovered", "recovered", "closed", "closed", "closed"]
@@ -177,7 +179,7 @@ def test_a_file_that_cannot_be_unlinked_stays_is_told_and_holds_up_no_other(kept
     assert [(each["first_seq"], each["last_seq"]) for each in kept.tombstones()] == [(1, 1), (3, 3)]
     (stubborn / "x").unlink()
     stubborn.rmdir()
-    assert deletion.finish(kept.volumes(), FREE, 5, 5).stuck == {}
+    assert deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS).stuck == {}
     assert sorted(buried(kept)) == [(kept.a, 1), (kept.a, 2), (kept.a, 3)]
 
 

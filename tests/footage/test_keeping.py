@@ -5,11 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from agent.facts import ConditionKind
+from agent.footage import stock
+from agent.footage.deletion import Deletion
+from agent.footage.due import WAIT_NS
 from agent.footage.fault import Fault
-from agent.footage.hold import Hold
+from agent.footage.hold import Hold, Protection
 from agent.footage.keeping import Retention
-from agent.footage.retention import Recorded
+from agent.footage.retention import Policy, Reason, Recorded
 from agent.footage.rows import put_rebuilt
+from agent.footage.verify import Wanted, verify
 from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, in_memory, policy, seqs
 
 HOUR_S = DAY_S / 24
@@ -130,6 +134,30 @@ def test_a_hold_ends_with_its_term_and_then_its_footage_goes(kept: Kept) -> None
     assert seqs(kept.rows(), kept.a)[0] > 10
 
 
+class Late(Kept):
+    """A volume that comes while footage is being deleted knows of a hold."""
+
+    def known_holds(self) -> list[Hold] | None:
+        all_of_it = Hold("h", None, 0, None, "ann", "x", None, 0, None)
+        return [all_of_it] if self.tombstones() else []
+
+
+def test_a_hold_that_comes_between_two_batches_of_a_step_is_heeded() -> None:
+    with in_memory() as folder:
+        kept = Late(folder)
+        chore = kept.retention(policy(2, 2))
+        kept.live(chore, 1.5 * DAY_S)
+        for _ in range(200):
+            kept.clock.move(1)
+            kept.add(length_s=1)
+        for _ in range(15):
+            kept.clock.move(300)
+            chore.step(kept.now)
+        left = len(kept.rows())
+        kept.close()
+    assert 200 - 64 <= left < 200
+
+
 def test_nothing_goes_while_the_holds_are_not_known(kept: Kept) -> None:
     chore = kept.retention(policy(2, 2))
     kept.holds = None
@@ -227,6 +255,53 @@ def test_what_retention_knows_of_time_survives_the_loss_of_the_index(kept: Kept)
         assert connection.execute("SELECT COUNT(*) FROM journal WHERE kind = 'policy'").fetchone()[0] > 0
     assert told(chore, ConditionKind.RETENTION_CHANGE) is None
     assert chore.status()["retention"]["change_in_s"] is None
+
+
+def test_weeks_of_real_days_are_judged_clean_by_verification(kept: Kept) -> None:
+    """By age, by quota, around holds, and finished after a crash while the required days were made more."""
+    real, hour = 86_400, 3600
+
+    def days(minimum: int, quota_bytes: int | None = None) -> Policy:
+        return Policy(minimum * real * S, {"main": 5 * real * S, "sub": 7 * real * S}, quota_bytes, reserve_bytes=0)
+
+    def live(chore: Retention, seconds: float, step_s: float) -> None:
+        for _ in range(round(seconds / step_s)):
+            kept.clock.move(step_s)
+            if step_s == hour:
+                for stream in ("main", "sub"):
+                    kept.add(stream=stream, length_s=hour)
+            chore.step(kept.now)
+
+    def verified() -> list[str]:
+        wanted = Wanted(kept.index.path, kept.volumes())
+        return [f"{each.kind} {each.seq} {each.detail.en}" for each in verify(wanted, lambda *_: None).findings]
+
+    chore = kept.retention(days(3), wait_ns=WAIT_NS)
+    live(chore, real + 120, 60)
+    first_ns = kept.clock.wall_ns()
+    kept.hold(Hold("h", kept.a, first_ns + 5 * hour * S, first_ns + 7 * hour * S, "ann", "x", None, 0, None))
+    live(chore, 6 * real, hour)
+    assert {each["reason"] for each in kept.tombstones()} == {"expired"}
+    chore = kept.retention(days(3, quota_bytes=200_000), wait_ns=WAIT_NS)
+    live(chore, 2 * real, hour)
+    assert {each["reason"] for each in kept.tombstones()} == {"expired", "quota"}
+    assert verified() == []
+    with kept.index.reading() as connection:
+        protection = Protection(kept.known_holds() or [], kept.clock.wall_ns())
+        some = stock.oldest(connection, (kept.a, "main"), kept.volumes(), protection, kept.clock.wall_ns(), 6)
+    now_ns = kept.clock.wall_ns()
+    young = [each for each in some if each.end_ns <= now_ns - 3 * real * S]
+    dying = Deletion(kept.index, kept.journal, 3)
+    dying._mark([(each, Reason.QUOTA) for each in young], now_ns)
+    (kept.volume / young[0].path).unlink()
+    kept.restart()
+    assert len(young) == 6
+    assert all(each.end_ns > now_ns - 5 * real * S for each in young)
+    chore = kept.retention(days(5), wait_ns=WAIT_NS)
+    live(chore, 60, 60)
+    left = {seq for _, stream, seq, _ in kept.rows() if stream == "main"}
+    assert {each.seq for each in young} - left == {young[0].seq}, "what was not unlinked yet stays"
+    assert verified() == []
 
 
 def test_a_file_that_cannot_be_deleted_is_told(kept: Kept) -> None:

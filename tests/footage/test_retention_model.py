@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.facts import ClockQuality, Stamp
 from agent.footage.due import Dues, advance_due
 from agent.footage.hold import Hold, Protection
-from agent.footage.keeping import next_step
 from agent.footage.migrations import MIGRATIONS
 from agent.footage.retention import Lines, Policy, Reason, Space, Stored
+from agent.footage.stock import next_step
 
 S = 10**9
 HOUR = 60 * S
