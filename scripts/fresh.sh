@@ -31,6 +31,7 @@ mount --make-rprivate /
 # Network namespaces want a root directory that is a mount of its own, as on a real machine.
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 # Name service and trusted certificates are the network's business, not a set-up step of ours.
