@@ -93,6 +93,16 @@ class Store:
         self.damaged: str | None = None
         """Path of a file whose state on the disk is unknown, until it is told."""
         self.opener: Opener = create_file
+        self._late: Pending | None = None
+        """A row that the index did not commit in time."""
+
+    def waits_for(self, row: Pending) -> bool:
+        """Wait until a row is committed; False when that takes too long. No other row is waited for until it is: all
+        cameras would be held up for one index."""
+        if self.index.failing is not None or (self._late is not None and not self._late.done.is_set()):
+            return True
+        self._late = None if row.refused or row.done.wait(ROW_WAIT_S) else row
+        return self._late is None
 
     def next_run(self) -> int:
         """A number for a run, never used before."""
@@ -207,7 +217,7 @@ class Reel:
             str(path), opened.codec, opened.width, opened.height, None, self._previous, None, "open",
         )  # fmt: skip
         pending = store.index.submit(rows.put_segment(row), *statements)
-        if store.index.failing is None and not pending.done.wait(ROW_WAIT_S):
+        if not store.waits_for(pending):
             log.warning("camera %s: the index is slow; %s is recorded before its row", self._plan.id, path.name)
         try:
             segment = self._create(opened, disk, path, row)

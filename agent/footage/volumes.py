@@ -141,6 +141,10 @@ class Disk:
         if self.comparison is not None:
             self.comparison.ask_to_stop()
 
+    def was_left(self) -> bool:
+        """Whether it was found to hang meanwhile; it may become true at any moment."""
+        return self.is_hung
+
     def accepts(self, refusals: int) -> None:
         """The disk has taken what was written when it had refused something so many times: if it has refused nothing
         since, it takes bytes again. May be called by any thread."""
@@ -251,7 +255,7 @@ class Volumes:
                 try:
                     found = self._check(disk, now, rebuilt, progress)
                 finally:
-                    is_left, disk.is_looked_at = disk.is_hung, False
+                    is_left, disk.is_looked_at = disk.was_left(), False
                 if is_left:
                     return Looked((), is_left=True)
                 if found is not None:
@@ -280,7 +284,7 @@ class Volumes:
             if twin is not None:
                 raise VolumeRefused("twice", f"the same volume as {twin.path}: a copy, or mounted twice")
             disk.room = room_on(disk.path)
-            if disk.is_hung:
+            if disk.was_left():
                 return None
             if volume != disk.mounted:
                 disk.mounted = volume
@@ -291,7 +295,7 @@ class Volumes:
             if volume != disk.recovered:
                 self._compare_no_more(disk)
                 found = self._recover(volume, rebuilt, progress)
-                if disk.is_hung:
+                if disk.was_left():
                     return None
                 disk.recovered = volume
         except VolumeRefused as error:

@@ -4,8 +4,10 @@ import errno
 import hashlib
 import itertools
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -248,6 +250,23 @@ def test_a_full_disk_is_a_gap_and_over_when_there_is_room(rig: Rig) -> None:
     assert "disk_full" in rig.reasons()
     found = rig.rows()
     assert all(frames_of(rig.path / row.path) == row.frames for row in found)
+
+
+def test_an_index_that_hangs_is_waited_for_once(rig: Rig) -> None:
+    rig.play(2)
+    assert rig.index.submit().done.wait(10)
+    with closing(sqlite3.connect(rig.index.path, isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")  # nothing is committed from now on
+        rows_of = [rig.index.submit() for _ in range(3)]
+        waited = [rig.store.waits_for(each) for each in rows_of]
+        assert not any(each.done.is_set() for each in rows_of), "the index failed too early for this test"
+        another.rollback()
+    assert waited == [False, True, True]
+    until(rows_of[0].done.is_set, 20, "the index is there again")
+    assert rig.store.waits_for(rig.index.submit())
+    rig.play(20)
+    rig.finish()
+    assert [row.state for row in rig.rows()] == ["closed"] * len(rig.rows())
 
 
 def _is_full(disk: Disk) -> bool:
