@@ -150,8 +150,8 @@ def test_a_hold_that_comes_between_two_batches_of_a_step_is_heeded() -> None:
         for _ in range(200):
             kept.clock.move(1)
             kept.add(length_s=1)
-        for _ in range(15):
-            kept.clock.move(300)
+        for _ in range(8):
+            kept.clock.move(500)
             chore.step(kept.now)
         left = len(kept.rows())
         kept.close()
