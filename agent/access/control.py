@@ -195,6 +195,16 @@ def spans(
     return whole, _joined([gap for page in pages for gap in _list(page, "gaps")])
 
 
+def missing(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> list[Gap]:
+    """What is missing in a range of one stream of a camera, for whom is handed out just this range: what lies before the
+    first recording stands there as a gap of its own."""
+    told = ledger(runtime, camera_id, from_ns, to_ns, stream)
+    first, gaps = told["first_ns"], list(told["gaps"])
+    if first is not None and first > from_ns:
+        gaps.insert(0, Gap(from_ns=from_ns, to_ns=min(first, to_ns), reason="before_first", detail=""))
+    return gaps
+
+
 def ledger(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> dict[str, Any]:
     """All that is known of a range of one stream of a camera: {spans, gaps, first_ns, doubtful}: when its first
     recording was, and which footage was told by a clock that nobody corrected."""

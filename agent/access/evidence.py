@@ -24,6 +24,7 @@ REASONS: Final = {
     "restart": Text("程序停止或重启", "stopped or restarted"),
     "configuration": Text("当时未设置录像", "not set to be recorded"),
     "degraded": Text("磁盘不足，停录次要画面", "spared: the disk is short"),
+    "before_first": Text("尚未开始录像", "before the first recording"),
     "expired": Text("到期删除", "expired and deleted"),
     "overwritten": Text("磁盘不足，被覆盖", "overwritten: the disk was short"),
     "stopped": Text("已停止录像", "stopped"),

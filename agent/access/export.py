@@ -64,7 +64,7 @@ def export(screen: Screen, runtime: Path, wish: Wish, as_json: bool) -> int:
         asked = f"{shown(from_ns, where)} – {shown(to_ns, where)}"
         screen.problem(Text(f"{wish.camera_id} 在 {asked} 没有录像", f"{wish.camera_id} has no footage at {asked}"))
         return WRONG
-    _, gaps = control.spans(runtime, wish.camera_id, from_ns, to_ns, wish.stream)
+    gaps = control.missing(runtime, wish.camera_id, from_ns, to_ns, wish.stream)
     detail = {
         "camera_id": wish.camera_id, "stream": wish.stream, "from": iso(from_ns, where), "to": iso(to_ns, where),
         "why": wish.why, "file": str(wish.output.absolute()), "segments": len(segments),

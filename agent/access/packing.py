@@ -192,7 +192,7 @@ def _films(runtime: Path, asked: _Asked) -> Iterator[Film]:
     for camera in asked.cameras:
         for stream in asked.streams:
             segments = control.segments(runtime, camera, asked.from_ns, asked.to_ns, stream)
-            _, gaps = control.spans(runtime, camera, asked.from_ns, asked.to_ns, stream)
+            gaps = control.missing(runtime, camera, asked.from_ns, asked.to_ns, stream)
             sources = tuple(_source(segment) for segment in segments)
             uuid = str(segments[0].get("name", "")).partition("/")[0] if segments else ""
             yield Film(camera, names.get(camera, ""), uuid, stream, sources, (), tuple(_gap(gap) for gap in gaps))

@@ -53,6 +53,7 @@ class GapReason(StrEnum):
     DEGRADED = "degraded"
     EXPIRED = "expired"
     OVERWRITTEN = "overwritten"
+    BEFORE_FIRST = "before_first"
     CAMERA_SILENT = "camera_silent"
     CAMERA_REFUSED = "camera_refused"
     CAMERA_NOT_VIDEO = "camera_not_video"

@@ -64,7 +64,7 @@ def facility(tmp_path: Path) -> Iterator[Facility]:
         agent.start(
             "record",
             segments=agent.answer({"segments": [segment], "next_ns": None}),
-            spans=agent.answer({"spans": [whole], "gaps": [gap], "next_ns": None}),
+            spans=agent.answer({"spans": [whole], "gaps": [gap], "next_ns": None, "first_ns": NOON_NS}),
         )
         yield agent
         agent.stop_all()
@@ -97,6 +97,11 @@ def test_what_is_missing_is_told(facility: Facility) -> None:
     status, out, _ = run(facility, "en", start="2026-11-19 12:00:05", end="+2m")
     assert status == 0
     assert "camera silent" in out
+
+
+def test_what_lies_before_the_first_recording_is_told_as_such(facility: Facility) -> None:
+    _, out, _ = run(facility, "en", start="2026-11-19 11:59:50", end="+15s")
+    assert "10 s  before the first recording" in out
 
 
 def test_the_moments_before_now_are_no_gap() -> None:
