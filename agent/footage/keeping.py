@@ -128,7 +128,7 @@ class Retention:
                 self._dues = stock.known_dues(connection, NOTE)
             reels = stock.reels(connection)
             newest_ns = stock.newest_end(connection, reels)
-            self._usage.refresh(connection)
+            self._usage.refresh(connection, there=volumes)
         dues = self._advance(now, newest_ns)
         protection = Protection(holds, dues.trusted_ns(now))
         try:

@@ -245,15 +245,18 @@ def next_step(
 
 class Usage:
     """What all footage takes, in bytes, and what each reel takes: exact but for what changed since its slice of the
-    table was last summed. `known` once every slice was."""
+    table was last summed. `known` once every slice was. What lies on a volume that is away is not counted: it can not
+    be deleted, and what is here need not go for it."""
 
     def __init__(self) -> None:
         self.known = False
-        self._slices: dict[int, dict[tuple[str, str], int]] = {}
+        self._slices: dict[int, dict[tuple[str, str, str], int]] = {}
         self._next = 0
+        self._there: frozenset[str] | None = None
 
-    def refresh(self, connection: sqlite3.Connection, slices: int = 2) -> None:
-        """Sum the newest slice anew, and the next `slices` in turn."""
+    def refresh(self, connection: sqlite3.Connection, slices: int = 2, there: Iterable[str] | None = None) -> None:
+        """Sum the newest slice anew, and the next `slices` in turn. `there` are the volumes that count, None all."""
+        self._there = None if there is None else frozenset(there)
         last = (connection.execute("SELECT COALESCE(MAX(id), 0) FROM segment").fetchone()[0]) // SLICE_ROWS
         for number in [number for number in self._slices if number > last]:
             del self._slices[number]
@@ -267,25 +270,33 @@ class Usage:
     def less(self, stored: Iterable[Stored]) -> None:
         """These are gone; the next sums say so too."""
         for each in stored:
-            reel = (each.camera, each.stream)
+            key = (each.camera, each.stream, each.volume)
             for slice_ in self._slices.values():
-                if slice_.get(reel, 0) >= each.bytes:
-                    slice_[reel] -= each.bytes
+                if slice_.get(key, 0) >= each.bytes:
+                    slice_[key] -= each.bytes
                     break
 
     @property
     def total_bytes(self) -> int:
         """What all reels take."""
-        return sum(sum(each.values()) for each in self._slices.values())
+        return sum(size for each in self._slices.values() for key, size in each.items() if self._counts(key[2]))
 
     def of(self, reel: tuple[str, str]) -> int:
         """What one reel takes."""
-        return sum(each.get(reel, 0) for each in self._slices.values())
+        return sum(
+            size
+            for each in self._slices.values()
+            for key, size in each.items()
+            if key[:2] == reel and self._counts(key[2])
+        )
+
+    def _counts(self, volume: str) -> bool:
+        return self._there is None or volume in self._there
 
     def _sum(self, connection: sqlite3.Connection, number: int) -> None:
         rows = connection.execute(
-            "SELECT camera, stream, SUM(bytes) FROM segment WHERE id >= ? AND id < ?"
-            " AND state NOT IN ('lost', 'deleting') GROUP BY camera, stream",
+            "SELECT camera, stream, volume, SUM(bytes) FROM segment WHERE id >= ? AND id < ?"
+            " AND state NOT IN ('lost', 'deleting') GROUP BY camera, stream, volume",
             (number * SLICE_ROWS, (number + 1) * SLICE_ROWS),
         )
-        self._slices[number] = {(row[0], row[1]): int(row[2]) for row in rows}
+        self._slices[number] = {(row[0], row[1], row[2]): int(row[3]) for row in rows}

@@ -180,6 +180,19 @@ def test_over_its_quota_each_camera_gives_the_same_share_of_its_target(kept: Kep
     assert told(chore, ConditionKind.RETENTION_BREACH) is None
 
 
+def test_the_footage_of_a_volume_that_is_gone_for_good_does_not_count_against_the_quota(kept: Kept) -> None:
+    chore = kept.retention(policy(2, 9, quota_bytes=150_000))
+    kept.live(chore, 1 * DAY_S, kept.add)
+    for _ in range(200):
+        path = kept.volume / kept.add(kept.b).path
+        path.unlink()
+    kept.index.submit(("UPDATE segment SET volume = 'gone' WHERE camera = ?", (kept.b,))).done.wait(5)
+    kept.live(chore, 2 * DAY_S, kept.add)
+    assert len(seqs(kept.rows(), kept.a)) == 72
+    assert told(chore, ConditionKind.RETENTION_BREACH) is None
+    assert len(seqs(kept.rows(), kept.b)) == 200, "what it had is known still"
+
+
 def test_a_camera_that_is_not_configured_any_more_expires_like_the_others(kept: Kept) -> None:
     chore = kept.retention(policy(2, 3))
     kept.live(chore, 1 * DAY_S, lambda: (kept.add(kept.a), kept.add(kept.b)))
