@@ -41,8 +41,10 @@ from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason
 log = logging.getLogger(__name__)
 
 _COMMIT_WAIT_S: Final = 0.2
-_COMMIT_WAITS: Final = 150
-"""Half a minute in all."""
+_COMMITS_WAIT_S: Final = 30.0
+
+_START_WAIT_S: Final = 10.0
+"""How long recording waits, once, for an index that does not commit: less than the watchdog does."""
 
 _ALONE_WAIT_S: Final = 0.5
 _COMPARING_WAIT_S: Final = 30.0
@@ -68,6 +70,8 @@ class Found:
     damaged: list[str] = field(default_factory=list)
     were_open: set[tuple[str, str]] = field(default_factory=set)
     """Reels (camera uuid, stream) of which a file was being written."""
+    is_late: bool = False
+    """The index did not commit in time: recording waits for it no more."""
 
     def log(self) -> None:
         """Say in one line what was done, if anything."""
@@ -141,7 +145,7 @@ def recover(volume: Volume, index: Index, rebuilt: bool, progress: Callable[[], 
     found = Found(rebuilt, were_open={(row.camera, row.stream) for row in were_open})
     for directory in sorted(directories, reverse=True):
         settle_directory(volume, index, directory, found, progress)
-    wait_for_commit(index)
+    found.is_late = found.is_late or not wait_for_commit(index, _START_WAIT_S)
     found.log()
     return found
 
@@ -222,8 +226,9 @@ def _settle(
         _lose(index, volume.uuid, lost)
         if lost.state != "open":
             found.damaged.append(lost.path)
-    if looked.walk or looked.lost:
-        wait_for_commit(index)
+    if (looked.walk or looked.lost) and not found.is_late:
+        came = wait_for_commit(index, _START_WAIT_S if last_seq is None else _COMMITS_WAIT_S)
+        found.is_late = last_seq is None and not came  # the comparison may wait, and must not fill the memory
 
 
 def _is_open(known: Known | None) -> bool:
@@ -268,12 +273,15 @@ def _newest(paths: Iterable[str]) -> set[str]:
     return {path for files in reels.values() for _, path in sorted(files)[-2:]}
 
 
-def wait_for_commit(index: Index) -> None:
-    """Until what was submitted is committed, or the index says that it is failing: footage does not wait for it."""
+def wait_for_commit(index: Index, most_s: float = _COMMITS_WAIT_S) -> bool:
+    """Until what was submitted is committed, or the index says that it is failing: footage does not wait for it. False
+    when neither comes in time."""
     pending = index.submit()
-    for _ in range(_COMMIT_WAITS):
+    for _ in range(round(most_s / _COMMIT_WAIT_S)):
         if pending.refused or pending.done.wait(_COMMIT_WAIT_S) or index.failing is not None:
-            return
+            return True
+    log.error("the footage index does not commit")
+    return False
 
 
 @dataclass(frozen=True, slots=True)

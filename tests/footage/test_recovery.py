@@ -94,6 +94,25 @@ def test_a_start_looks_at_the_newest_hour_and_the_rest_is_compared_meanwhile(dis
     assert disk.states() == dict.fromkeys(range(1, 5), "closed"), f"{new} is being written"
 
 
+def test_a_start_waits_for_an_index_that_hangs_once(tmp_path: Path, clip: Path) -> None:
+    index = Index(tmp_path / "footage.db")
+    index.prepare()  # it is not started: nothing is committed
+    found_on = Disk(create_volume(tmp_path / "volume", "f1"), index, clip)
+    for seq in range(1, 5):
+        found_on.record(seq, T0 + seq * HOUR)
+    directories = sorted({str(path.parent.relative_to(found_on.volume.path))
+                          for path in found_on.volume.path.rglob("*.mp4")})  # fmt: skip
+    assert len(directories) == 4
+    found = Found()
+    for directory in directories:
+        settle_directory(found_on.volume, index, directory, found, lambda: None)
+        assert found.is_late
+    assert len(found.recovered) == 4
+    index.start()
+    assert set(found_on.states()) == {1, 2, 3, 4}
+    index.stop()
+
+
 def test_what_was_recorded_since_is_not_looked_at(disk: Disk) -> None:
     directory = disk.record(7, T0).rpartition("/")[0]
     assert disk.settle(directory, {(CAMERA, "main"): 6}).recovered == []
