@@ -196,8 +196,8 @@ def spans(
 
 
 def missing(runtime: Path, camera_id: str, from_ns: int, to_ns: int, stream: str = "main") -> list[Gap]:
-    """What is missing in a range of one stream of a camera, for whom is handed out just this range: what lies before the
-    first recording stands there as a gap of its own."""
+    """What is missing in a range of one stream of a camera, for what is handed out: the time before the first recording
+    stands there as a gap of its own."""
     told = ledger(runtime, camera_id, from_ns, to_ns, stream)
     first, gaps = told["first_ns"], list(told["gaps"])
     if first is not None and first > from_ns:
