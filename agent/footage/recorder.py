@@ -111,12 +111,16 @@ class Recorder:
         prepare()
         self._thread.start()
 
-    def stop(self, timeout_s: float = 8.0) -> None:
-        """Close every file, commit every row. Raises RuntimeError when the disk holds that up for too long."""
+    def ask_to_stop(self) -> None:
+        """Record no more, and begin to close every file. Never waits."""
         for track in self._tracks:
             track.camera.ask_to_stop()
         self._stop.set()
         self.volumes.ask_to_stop()
+
+    def stop(self, timeout_s: float = 8.0) -> None:
+        """Close every file, commit every row. Raises RuntimeError when the disk holds that up for too long."""
+        self.ask_to_stop()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise RuntimeError("the recording thread did not stop: the disk does not answer")

@@ -48,6 +48,8 @@ LOOK_EVERY_S: Final = 0.5
 FACTS_WAITING: Final = 256
 """With so many facts unacknowledged, conditions are not repeated: those that wait say the same."""
 
+KEEPER_STOP_S: Final = 4.0
+
 _OF_THE_VOLUME: Final = (
     ConditionKind.VOLUME_MISSING, ConditionKind.DISK_FULL, ConditionKind.DISK_SLOW, ConditionKind.DISK_FAILED,
 )  # fmt: skip
@@ -149,16 +151,12 @@ class Record:
                     ready = True
                 self._liveness.beat()
         self._liveness.stopping()
+        # The files first: whoever started this process gives it 10 s, and a chore may be long at its step.
+        self._recorder.ask_to_stop()
         self._server.stop()
-        try:
-            self._keeper.stop()
-            self._sweep.end()
-            self._recorder.stop()
-            self._sender.stop()
-        except RuntimeError as error:
-            log.error("%s", error)  # noqa: TRY400 - what hangs is named; the trace is ours alone
-            return 1
-        return 0
+        in_order = _stopped(lambda: self._keeper.stop(KEEPER_STOP_S))
+        self._sweep.end()
+        return 0 if _stopped(self._recorder.stop) & _stopped(self._sender.stop) & in_order else 1
 
     def _chores(self, settings: Settings) -> list[Chore]:
         """What the keeper does, in this order."""
@@ -203,6 +201,16 @@ class Record:
     def _former(self, name: str) -> str | None:
         with self._recorder.index.reading() as connection:
             return rows.camera_named(connection, name)
+
+
+def _stopped(stop: Callable[[], None]) -> bool:
+    """Whether something stopped; what hangs keeps nothing else from it."""
+    try:
+        stop()
+    except RuntimeError as error:
+        log.error("%s", error)  # noqa: TRY400 - what hangs is named; the trace is ours alone
+        return False
+    return True
 
 
 def _policy(settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -119,6 +121,34 @@ def test_killed_in_mid_segment(recording: Recording) -> None:
     assert recording.stop() == 0
     rows = assert_disk_and_index_agree(recording)
     assert "recovered" in {row["state"] for row in rows}
+
+
+_WITH_A_CHORE_THAT_HANGS = """
+import sys, time
+from pathlib import Path
+from agent.footage.sweep import Sweep
+from agent.processes import record
+Sweep.step = lambda *_: time.sleep(60)
+sys.exit(record.main(Path(sys.argv[1])))
+"""
+
+
+class _Hanging(Recording):
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-c", _WITH_A_CHORE_THAT_HANGS, str(self.settings)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until(self._answers, 15, "the record process answers")
+
+
+def test_stopped_while_a_chore_hangs(recording: Recording) -> None:
+    recording.make_volume()
+    recording.__class__ = _Hanging
+    recording.start()
+    until(lambda: recording.is_recording("one", "two"), 15, "both cameras are recorded")
+    time.sleep(3)
+    assert recording.stop() == 1
+    assert {row["state"] for row in assert_disk_and_index_agree(recording)} == {"closed"}
 
 
 def test_stopped_and_started_again(recording: Recording, past: Recording) -> None:
