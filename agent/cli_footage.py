@@ -229,8 +229,8 @@ def _verify_package(options: argparse.Namespace, screen: Screen) -> int:
 
 def _check(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.checking import check
+    from agent.footage.inspection.survey import Wanted
     from agent.footage.naming import camera_uuid
-    from agent.footage.survey import Wanted
     from agent.settings.load import load
     from agent.settings.mistakes import SettingsError
 
@@ -247,8 +247,8 @@ def _check(options: argparse.Namespace, screen: Screen) -> int:
 
 def _reindex(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.reindexing import reindex_footage
+    from agent.footage.inspection.reindex import Wanted
     from agent.footage.naming import camera_uuid
-    from agent.footage.reindex import Wanted
     from agent.settings.load import load
     from agent.settings.mistakes import SettingsError
 

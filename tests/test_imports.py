@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from agent.main import PROCESSES
 
 ROOT = Path(__file__).parent.parent

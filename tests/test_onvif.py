@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from agent.camera_address import Address
 from agent.camera_open import Place
 from agent.clock import SystemClock
-from agent.footage.arrivals import Ended, Opened, Trouble
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Ended, Opened, Trouble
+from agent.footage.recording.camera import Camera
 from agent.onvif import OnvifFailed, digest_proof, offered, stream_address
 from agent.onvif_messages import BadAnswer, Profile, at_host, choose, parse, profiles_of, stream_uri_of
 from tests.fakes.encoded import pictures

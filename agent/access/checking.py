@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from agent.access.bar import Bar
 from agent.access.console import FAINT, GREEN, RED, Screen
-from agent.footage.soundness import INVARIANTS
-from agent.footage.survey import Report, Wanted, survey
+from agent.footage.inspection.soundness import INVARIANTS
+from agent.footage.inspection.survey import Report, Wanted, survey
 
 OK, WRONG = 0, 1
 

@@ -19,7 +19,7 @@ from agent.access.evidence import REASONS, length, time_range
 from agent.access.times import NS, BadTime, iso, shown
 from agent.access.watching import who, zone
 from agent.facts import Text
-from agent.footage.export import ExportFailed, ExportResult, NoFootage, export_mp4
+from agent.footage.exporting.export import ExportFailed, ExportResult, NoFootage, export_mp4
 from agent.footage.timeline import Gap, GapReason, SegmentRef
 from agent.wire import Refused, WireError
 

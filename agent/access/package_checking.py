@@ -8,8 +8,8 @@ from agent.access.console import GREEN, RED, YELLOW, Screen
 from agent.access.package_words import CHAINS, STANDINGS, VERDICTS
 from agent.facts import Text
 from agent.fingerprint import DIGITS
-from agent.footage.package_check import WrongPassword, check_package
-from agent.footage.package_verdict import Judgement, NoPackage, Standing, Verdict
+from agent.footage.exporting.package_check import WrongPassword, check_package
+from agent.footage.exporting.package_verdict import Judgement, NoPackage, Standing, Verdict
 
 OK, WRONG, USAGE = 0, 1, 2
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from agent.access.watching import who
 from agent.facts import Text
-from agent.footage.manifest import Film
+from agent.footage.exporting.manifest import Film
 from agent.wire import Refused, WireError, call
 
 _SLOW_S: Final = 30.0

@@ -13,7 +13,7 @@ from agent.access.export import NOT_YET_NS, gap_line
 from agent.access.package_words import SPOILT, UNSIGNED
 from agent.access.times import shown
 from agent.facts import Text
-from agent.footage.package import Built
+from agent.footage.exporting.package import Built
 
 
 @dataclass(frozen=True, slots=True)

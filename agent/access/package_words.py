@@ -3,7 +3,7 @@
 from typing import Final
 
 from agent.facts import Text
-from agent.footage.package_verdict import Standing, Verdict
+from agent.footage.exporting.package_verdict import Standing, Verdict
 
 README: Final = """\
 云监管 录像导出包 / footage export package

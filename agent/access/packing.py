@@ -26,11 +26,11 @@ from agent.access.package_words import README
 from agent.access.times import NS, BadTime, iso, shown
 from agent.access.watching import who, zone_of
 from agent.facts import Text
-from agent.footage.export import ExportFailed, NoFootage
-from agent.footage.files import room_on
-from agent.footage.manifest import PAGE, Circumstances, Film, Source
-from agent.footage.package import NOT_YET, Built, Wanted, build, needed_bytes
-from agent.footage.package_target import note, open_target, refuse_target, remove_staged, staged
+from agent.footage.disk.files import room_on
+from agent.footage.exporting.export import ExportFailed, NoFootage
+from agent.footage.exporting.manifest import PAGE, Circumstances, Film, Source
+from agent.footage.exporting.package import NOT_YET, Built, Wanted, build, needed_bytes
+from agent.footage.exporting.package_target import note, open_target, refuse_target, remove_staged, staged
 from agent.footage.timeline import Gap, GapReason
 from agent.wire import Refused, WireError
 

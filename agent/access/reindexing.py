@@ -11,9 +11,9 @@ from agent.access.bar import Bar
 from agent.access.console import FAINT, GREEN, RED, Screen
 from agent.clock import SystemClock
 from agent.facts import Text
+from agent.footage.custody.journal import JournalWaits
 from agent.footage.index import IndexBusy
-from agent.footage.journal import JournalWaits
-from agent.footage.reindex import NothingToRead, Told, Wanted, reindex
+from agent.footage.inspection.reindex import NothingToRead, Told, Wanted, reindex
 from agent.wire import Refused, WireError
 
 OK, WRONG, NOT_RUNNING, REFUSED = 0, 1, 3, 4

@@ -16,11 +16,11 @@ from agent.access.times import BadTime, parse, shown
 from agent.facts import Text
 from agent.fingerprint import fingerprint, is_same
 from agent.footage.chain import UnknownHash
-from agent.footage.device_key import public_key
-from agent.footage.evidence import UNPROVED, Finding, FindingKind
-from agent.footage.files import VolumeRefused, check_volume
+from agent.footage.custody.device_key import public_key
+from agent.footage.custody.evidence import UNPROVED, Finding, FindingKind
+from agent.footage.custody.verify import Rebuilding, Report, Wanted, verify
+from agent.footage.disk.files import VolumeRefused, check_volume
 from agent.footage.naming import camera_uuid
-from agent.footage.verify import Rebuilding, Report, Wanted, verify
 
 OK, WRONG, USAGE, REFUSED = 0, 1, 2, 4
 

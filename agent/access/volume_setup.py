@@ -11,8 +11,8 @@ from typing import Final
 
 from agent.access.console import YELLOW, Screen
 from agent.facts import Text
-from agent.footage.block_devices import is_encrypted
-from agent.footage.disk_setup import (
+from agent.footage.disk.block_devices import is_encrypted
+from agent.footage.disk.disk_setup import (
     SetupFailed,
     carry_out,
     check_tools,
@@ -24,9 +24,9 @@ from agent.footage.disk_setup import (
     place_on_stick,
     see_device,
 )
-from agent.footage.encryption import Encrypted
-from agent.footage.files import VolumeRefused, create_volume
-from agent.footage.luks import (
+from agent.footage.disk.encryption import Encrypted
+from agent.footage.disk.files import VolumeRefused, create_volume
+from agent.footage.disk.luks import (
     KEY,
     RECOVERY,
     RECOVERY_BYTES,

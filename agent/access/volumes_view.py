@@ -12,8 +12,8 @@ from urllib.parse import quote
 from agent.access import control
 from agent.access.console import FAINT, YELLOW, Screen
 from agent.facts import Text
-from agent.footage.block_devices import is_encrypted
-from agent.footage.files import VolumeRefused, check_volume, room_on
+from agent.footage.disk.block_devices import is_encrypted
+from agent.footage.disk.files import VolumeRefused, check_volume, room_on
 
 OK, WRONG = 0, 1
 

@@ -21,7 +21,7 @@ from agent import child
 from agent.demo.broker import Broker, BrokerFailed, accepts, free_port, start_broker
 from agent.demo.console import Console
 from agent.facts import Text
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 
 _CAMERAS_START_S: Final = 15.0
 

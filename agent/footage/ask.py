@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from agent.facts import Text
 from agent.footage import rows
-from agent.footage.ledger import LONGEST_SEGMENT_NS, doubtful_spans, first_ns, read
-from agent.footage.recorder import Recorder
+from agent.footage.recording.recorder import Recorder
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import Gap, SegmentRef, Span
+from agent.footage.upkeep.ledger import LONGEST_SEGMENT_NS, doubtful_spans, first_ns, read
 from agent.wire import Refused
 
 MOST_PIECES: Final = 250

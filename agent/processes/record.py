@@ -23,18 +23,18 @@ from agent.clock import Clock, SystemClock, stamp
 from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
 from agent.footage import rows
 from agent.footage.ask import answer_segments, answer_spans, times
-from agent.footage.checkpoints import Checkpoints
-from agent.footage.effects import effects
+from agent.footage.custody.checkpoints import Checkpoints
+from agent.footage.custody.journal import Journal
+from agent.footage.custody.proof import answer_proof
 from agent.footage.fault import Fault
 from agent.footage.index import Index
-from agent.footage.journal import Journal
-from agent.footage.keeper import Chore, Keeper
-from agent.footage.leases import Leases
+from agent.footage.inspection.effects import effects
+from agent.footage.inspection.reindex import answer_reindex
 from agent.footage.naming import camera_uuid
-from agent.footage.proof import answer_proof
-from agent.footage.recorder import Recorder
-from agent.footage.reel import MAIN, STREAMS, SUB, CameraPlan
-from agent.footage.reindex import answer_reindex
+from agent.footage.recording.recorder import Recorder
+from agent.footage.recording.reel import MAIN, STREAMS, SUB, CameraPlan
+from agent.footage.upkeep.keeper import Chore, Keeper
+from agent.footage.upkeep.leases import Leases
 from agent.health import Liveness
 from agent.logins import Logins
 from agent.processes.record_chores import REAL, Scale, holds_of, ledger_of, retention_of

@@ -7,20 +7,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agent.clock import Clock
-from agent.footage.due import DAY_NS
-from agent.footage.hold import Hold
-from agent.footage.holds import Ask, Holds, Seen
+from agent.footage.custody.journal import Journal
 from agent.footage.index import Index
-from agent.footage.journal import Journal
-from agent.footage.keeping import Retention
-from agent.footage.leases import Leases
 from agent.footage.naming import camera_uuid
-from agent.footage.recorder import Recorder
-from agent.footage.rectification import Rectification
-from agent.footage.reel import MAIN, SUB
-from agent.footage.retention import GB, Policy, Recorded
-from agent.footage.sweep import Sweep
-from agent.footage.volumes import RESERVE_BYTES
+from agent.footage.recording.recorder import Recorder
+from agent.footage.recording.reel import MAIN, SUB
+from agent.footage.recording.volumes import RESERVE_BYTES
+from agent.footage.upkeep.due import DAY_NS
+from agent.footage.upkeep.hold import Hold
+from agent.footage.upkeep.holds import Ask, Holds, Seen
+from agent.footage.upkeep.keeping import Retention
+from agent.footage.upkeep.leases import Leases
+from agent.footage.upkeep.rectification import Rectification
+from agent.footage.upkeep.retention import GB, Policy, Recorded
+from agent.footage.upkeep.sweep import Sweep
 from agent.settings.models import Settings
 from agent.wire import WireError, call
 

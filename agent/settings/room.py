@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.facts import Text
-from agent.footage.retention import GB, reserve_bytes
+from agent.footage.upkeep.retention import GB, reserve_bytes
 from agent.settings.models import Settings
 
 ASSUMED_KBIT_S: Final = 4000.0

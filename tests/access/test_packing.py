@@ -18,7 +18,7 @@ from agent.access.package_checking import verify_package
 from agent.access.packing import PackageWish, export_package
 from agent.access.password import NoPassword, password_of
 from agent.facts import Text
-from agent.footage.package_target import note, staged
+from agent.footage.exporting.package_target import note, staged
 from agent.footage.timeline import NS
 from agent.wire import Reply, Request, Verb
 from tests.access.test_views import Terminal

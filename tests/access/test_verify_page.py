@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.access.package_words import README
 from agent.access.packing import page
 from agent.footage.chain import hash_bytes
-from agent.footage.package import Wanted, build
-from agent.footage.package_target import open_target
+from agent.footage.exporting.package import Wanted, build
+from agent.footage.exporting.package_target import open_target
 from agent.footage.timeline import NS, Gap
 from tests.fakes.browser import Browser
 from tests.fakes.camera import make_clip

@@ -10,7 +10,7 @@ from agent.access.console import Screen
 from agent.access.volume_setup import VolumeWish, create
 from agent.access.volumes_view import volumes
 from agent.footage import rows
-from agent.footage.files import VOLUME_FILE, create_volume
+from agent.footage.disk.files import VOLUME_FILE, create_volume
 from agent.footage.index import Index
 from agent.footage.rows import SegmentRow
 from agent.wire import Reply, Request

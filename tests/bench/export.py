@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.footage.chain import link
-from agent.footage.export import export_mp4
-from agent.footage.manifest import Source
-from agent.footage.package import Wanted, build
-from agent.footage.package_target import open_target
+from agent.footage.exporting.export import export_mp4
+from agent.footage.exporting.manifest import Source
+from agent.footage.exporting.package import Wanted, build
+from agent.footage.exporting.package_target import open_target
 from agent.footage.timeline import NS, SegmentRef
 from tests.bench.load import CLIP, make_clip
 from tests.bench.row import Row
@@ -37,7 +37,7 @@ FPS = 25
 _OURS = """
 import pickle, sys
 from pathlib import Path
-from agent.footage.export import export_mp4
+from agent.footage.exporting.export import export_mp4
 segments, from_ns, to_ns, target = pickle.loads(sys.stdin.buffer.read())
 result = export_mp4(segments, from_ns, to_ns, Path(target))
 assert len(result.files) == 1 and not result.gaps, result

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.footage import rows as statements
-from agent.footage.files import create_volume
-from agent.footage.hold import Hold, Protection
+from agent.footage.disk.files import create_volume
 from agent.footage.index import Index, _connect, prepare
-from agent.footage.ledger import LONGEST_SEGMENT_NS, MOST_ROWS, read
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.retention import GB, Lines, Policy, Space
 from agent.footage.rows import SegmentRow
-from agent.footage.stock import next_step
 from agent.footage.timeline import NS, Gap, GapReason
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.ledger import LONGEST_SEGMENT_NS, MOST_ROWS, read
+from agent.footage.upkeep.retention import GB, Lines, Policy, Space
+from agent.footage.upkeep.stock import next_step
 from tests.bench.load import CLIP, FACILITY, make_clip
 from tests.bench.row import Row
 from tests.fakes.camera import RtspServer

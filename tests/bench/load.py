@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import av
 import numpy as np
 
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from agent.footage.naming import camera_uuid, parse_name
 from agent.wire import Refused, WireError, call
 from tests.fakes.camera import RtspServer

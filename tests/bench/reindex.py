@@ -20,11 +20,11 @@ import av
 import numpy as np
 
 from agent.clock import SystemClock
-from agent.footage.comparison import Comparison
-from agent.footage.files import check_volume, create_volume
+from agent.footage.disk.files import check_volume, create_volume
 from agent.footage.index import Index
+from agent.footage.inspection.reindex import Told, Wanted, reindex
+from agent.footage.mending.comparison import Comparison
 from agent.footage.naming import camera_uuid
-from agent.footage.reindex import Told, Wanted, reindex
 from tests.bench.load import CLIP, FACILITY, make_clip
 from tests.bench.row import Row
 from tests.fakes.camera import RtspServer

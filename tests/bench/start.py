@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from tests.bench.load import CLIP, FACILITY, MEDIA, make_clip, settings_text
 from tests.bench.row import Row
 from tests.fakes.camera import RtspServer

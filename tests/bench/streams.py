@@ -20,7 +20,7 @@ from pathlib import Path
 
 import av
 
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from agent.footage.naming import camera_uuid
 from agent.wire import Refused, WireError, call
 from tests.bench.load import CLIP, FACILITY, FPS, LEAST_RECEIVED, make_clip, packets_between, resident

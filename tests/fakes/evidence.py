@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.fingerprint import fingerprint
 from agent.footage.chain import hash_bytes, link
-from agent.footage.checkpoint import StreamHead, export_text, key_detail, signed, text_to_sign, unsigned
-from agent.footage.journal_chain import Head, next_row
-from agent.footage.manifest import Circumstances, Film, Source
-from agent.footage.segment import Segment, create_file
+from agent.footage.custody.checkpoint import StreamHead, export_text, key_detail, signed, text_to_sign, unsigned
+from agent.footage.custody.journal_chain import Head, next_row
+from agent.footage.exporting.manifest import Circumstances, Film, Source
+from agent.footage.recording.segment import Segment, create_file
 from agent.footage.timeline import NS, Gap, Sane, SegmentRef
 
 T0 = 1_790_000_000 * NS

@@ -13,8 +13,8 @@ import av
 
 from agent.footage.chain import SHA256, link
 from agent.footage.naming import segment_path
+from agent.footage.recording.segment import Segment, create_file
 from agent.footage.rows import SegmentRow
-from agent.footage.segment import Segment, create_file
 from agent.footage.timeline import NS, Sane
 
 FIRST_SEQ = 10_000_001

@@ -9,17 +9,17 @@ from typing import Any
 
 from agent.facts import ClockQuality, Stamp
 from agent.footage import chain, rows
-from agent.footage.effects import effects
-from agent.footage.files import create_volume
-from agent.footage.hold import Hold
-from agent.footage.holds import put_hold, read_holds
+from agent.footage.custody.journal import Journal
+from agent.footage.custody.journal_chain import Row
+from agent.footage.disk.files import create_volume
 from agent.footage.index import Index
-from agent.footage.journal import Journal
-from agent.footage.journal_chain import Row
-from agent.footage.keeping import Retention
+from agent.footage.inspection.effects import effects
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.retention import Policy, Recorded, Reels
 from agent.footage.rows import SegmentRow, put_rebuilt
+from agent.footage.upkeep.hold import Hold
+from agent.footage.upkeep.holds import put_hold, read_holds
+from agent.footage.upkeep.keeping import Retention
+from agent.footage.upkeep.retention import Policy, Recorded, Reels
 from tests.fakes.clock import MovedClock
 
 S = 10**9
@@ -146,7 +146,7 @@ class Kept:
             return [dict(row) for row in found]
 
     def journal_rows(self, kind: str) -> list[Row]:
-        from agent.footage.journal import rows_after
+        from agent.footage.custody.journal import rows_after
 
         with self.index.reading() as connection:
             return rows_after(connection, 0, 100_000, kind)

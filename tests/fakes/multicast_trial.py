@@ -5,8 +5,8 @@ import sys
 
 from agent.camera_address import Address
 from agent.clock import SystemClock
-from agent.footage.arrivals import Arrived, Ended, Item
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Arrived, Ended, Item
+from agent.footage.recording.camera import Camera
 from tests.fakes.encoded import number_in, pictures
 from tests.fakes.scripted_camera import ScriptedCamera, steady
 from tests.fakes.waiting import until

@@ -10,8 +10,8 @@ from av.video.stream import VideoStream
 
 from agent.camera_address import Address
 from agent.clock import Clock
-from agent.footage.arrivals import Arrived, Ended, Item, Opened, Trouble
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Arrived, Ended, Item, Opened, Trouble
+from agent.footage.recording.camera import Camera
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.facts import Condition, ConditionKind, Fact, Pulse, decode
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from agent.footage.naming import camera_uuid
 from agent.wire import Reply, Request, Server, WireError, call
 from tests.fakes.waiting import until

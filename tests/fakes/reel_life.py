@@ -12,21 +12,21 @@ from agent.camera_address import Address
 from agent.clock import stamp
 from agent.facts import ClockQuality
 from agent.footage import rows
-from agent.footage.effects import effects
-from agent.footage.files import create_volume
+from agent.footage.custody.journal import Journal
+from agent.footage.disk.files import create_volume
 from agent.footage.index import Index, Pending
-from agent.footage.journal import Journal
-from agent.footage.ledger import Decided, read
+from agent.footage.inspection.effects import effects
+from agent.footage.mending.recovery import open_gaps
 from agent.footage.naming import camera_uuid
-from agent.footage.recovery import open_gaps
-from agent.footage.rectification import Rectification
-from agent.footage.reel import CameraPlan, Store
+from agent.footage.recording.reel import CameraPlan, Store
+from agent.footage.recording.sync import SyncThread
+from agent.footage.recording.track import Track
+from agent.footage.recording.volumes import Volumes
 from agent.footage.rows import RowClock, SegmentRow
-from agent.footage.sweep import Sweep
-from agent.footage.sync import SyncThread
 from agent.footage.timeline import NS
-from agent.footage.track import Track
-from agent.footage.volumes import Volumes
+from agent.footage.upkeep.ledger import Decided, read
+from agent.footage.upkeep.rectification import Rectification
+from agent.footage.upkeep.sweep import Sweep
 from tests.fakes.clock import MovedClock
 from tests.fakes.played import PlayedCamera
 from tests.fakes.waiting import until

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.footage.inspection.soundness import Finding
+from agent.footage.inspection.survey import Report, Wanted, survey
 from agent.footage.naming import camera_uuid
-from agent.footage.soundness import Finding
-from agent.footage.survey import Report, Wanted, survey
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.recording import FACILITY, Recording
 from tests.fakes.waiting import until

@@ -19,9 +19,9 @@ import pytest
 
 from agent.facts import ConditionKind
 from agent.fingerprint import from_pem, is_same
-from agent.footage import journal_copy
 from agent.footage.chain import link
-from agent.footage.seen import signature_is_right
+from agent.footage.custody import journal_copy
+from agent.footage.custody.seen import signature_is_right
 from agent.wire import Refused, call
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.recording import Recording

@@ -17,12 +17,12 @@ import pytest
 from agent.access.console import Screen
 from agent.access.reindexing import reindex_footage
 from agent.facts import ConditionKind
-from agent.footage.files import check_volume
+from agent.footage.custody.verify import Wanted as Verified
+from agent.footage.custody.verify import verify
+from agent.footage.disk.files import check_volume
+from agent.footage.inspection.reindex import Wanted
+from agent.footage.mending.recovery import walk_file
 from agent.footage.naming import camera_uuid
-from agent.footage.recovery import walk_file
-from agent.footage.reindex import Wanted
-from agent.footage.verify import Wanted as Verified
-from agent.footage.verify import verify
 from agent.wire import call
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.recording import FACILITY, Recording

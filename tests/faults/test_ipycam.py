@@ -12,8 +12,8 @@ import pytest
 
 from agent.camera_address import Address
 from agent.clock import SystemClock
-from agent.footage.arrivals import Arrived, Opened
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Arrived, Opened
+from agent.footage.recording.camera import Camera
 from agent.onvif import OnvifFailed, stream_address
 from tests.fakes.waiting import until
 

@@ -17,8 +17,8 @@ import av
 import pytest
 
 from agent.facts import ConditionKind
-from agent.footage.boxes_walk import walk
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
+from agent.footage.mp4.boxes_walk import walk
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.recording import Recording, assert_decided
 from tests.fakes.waiting import until
@@ -126,7 +126,7 @@ def test_killed_in_mid_segment(recording: Recording) -> None:
 _WITH_A_CHORE_THAT_HANGS = """
 import sys, time
 from pathlib import Path
-from agent.footage.sweep import Sweep
+from agent.footage.upkeep.sweep import Sweep
 from agent.processes import record
 Sweep.step = lambda *_: time.sleep(60)
 sys.exit(record.main(Path(sys.argv[1])))

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from agent.facts import ConditionKind
+from agent.footage.inspection.survey import Wanted, survey
 from agent.footage.naming import camera_uuid
-from agent.footage.retention import reserve_bytes
-from agent.footage.survey import Wanted, survey
+from agent.footage.upkeep.retention import reserve_bytes
 from tests.fakes.camera import RtspServer
 from tests.fakes.disks import LoopDisk
 from tests.fakes.recording import FACILITY, Recording

@@ -16,9 +16,9 @@ import av
 import pytest
 
 from agent.facts import ConditionKind
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
+from agent.footage.inspection.survey import Wanted, survey
 from agent.footage.naming import camera_uuid
-from agent.footage.survey import Wanted, survey
 from tests.fakes.camera import RtspServer, make_clip
 from tests.fakes.disks import Loop, LoopDisk, StallingLoop, run
 from tests.fakes.recording import FACILITY, Recording, assert_decided

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from agent.clock import SystemClock
-from agent.footage.segment import HashedFile
-from agent.footage.sync import SyncThread
+from agent.footage.recording.segment import HashedFile
+from agent.footage.recording.sync import SyncThread
 from tests.fakes.waiting import until
 from tests.faults.rigs.logged_disk import NEEDS, LoggedDisk, run
 from tests.faults.rigs.write_log import FLUSH

@@ -13,7 +13,7 @@ from av.audio.frame import AudioFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.footage.boxes_walk import MAX_BOXES, Walked, walk
+from agent.footage.mp4.boxes_walk import MAX_BOXES, Walked, walk
 from tests.fakes.camera import make_clip
 
 SAID = {"camera": "c", "seq": 7}

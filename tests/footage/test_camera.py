@@ -12,8 +12,8 @@ import pytest
 
 from agent.camera_address import Address, NoPassword
 from agent.clock import SystemClock
-from agent.footage.arrivals import Arrived, Ended, Item, Opened, Overflowed, Trouble
-from agent.footage.camera import MAX_WAITING_BYTES, Camera
+from agent.footage.recording.arrivals import Arrived, Ended, Item, Opened, Overflowed, Trouble
+from agent.footage.recording.camera import MAX_WAITING_BYTES, Camera
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
 from tests.fakes.clock import MovedClock
 from tests.fakes.streamed import StreamedCamera, encoded
@@ -175,7 +175,7 @@ def test_a_camera_that_sends_sound_and_no_pictures_is_silent() -> None:
 
 def test_a_camera_that_comes_and_goes_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Descriptors and threads after fifty connections are those after five."""
-    monkeypatch.setattr("agent.footage.camera.BACKOFF_S", (0.01,))
+    monkeypatch.setattr("agent.footage.recording.camera.BACKOFF_S", (0.01,))
     big = encoded(1, (320, 240))
     server = StreamedCamera(lambda: iter(big[:2]), big[0])
     camera = Camera("one", Address(server.url()), SystemClock(), 2.0)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.footage import stock
-from agent.footage.deletion import Deletion, expired_in_quarantine
-from agent.footage.hold import Hold, Protection
-from agent.footage.retention import Reason, Stored
+from agent.footage.upkeep import stock
+from agent.footage.upkeep.deletion import Deletion, expired_in_quarantine
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.retention import Reason, Stored
 from tests.fakes.kept import DAY_S, Kept, S, seqs
 
 FREE = Protection([], 0)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.fingerprint import NoPublicKey, fingerprint, from_pem, is_same, to_pem
-from agent.footage.device_key import KEY_FILE, PUBLIC_FILE, KeyUnusable, device_key, public_key
-from agent.footage.seen import signature_is_right
+from agent.footage.custody.device_key import KEY_FILE, PUBLIC_FILE, KeyUnusable, device_key, public_key
+from agent.footage.custody.seen import signature_is_right
 
 
 def test_the_first_start_makes_a_key_and_the_next_ones_keep_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from agent.facts import ClockQuality, Stamp
-from agent.footage.due import DAY_NS, Dues, Line, advance_due, after_change, announced, clock_believed, dues_of
+from agent.footage.upkeep.due import DAY_NS, Dues, Line, advance_due, after_change, announced, clock_believed, dues_of
 
 START_NS = 1_795_000_000 * 10**9
 HOUR_NS = DAY_NS // 24

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.footage.block_devices import is_encrypted, look, read_mounts
-from agent.footage.encryption import BlockDevice, Encrypted, encrypted, mount_of, parse_mounts
+from agent.footage.disk.block_devices import is_encrypted, look, read_mounts
+from agent.footage.disk.encryption import BlockDevice, Encrypted, encrypted, mount_of, parse_mounts
 from tests.fakes.disks import LoopDisk
 
 MOUNTS = r"""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.footage.export import ExportFailed, NoFootage, export_mp4
+from agent.footage.exporting.export import ExportFailed, NoFootage, export_mp4
 from agent.footage.timeline import NS, Gap, SegmentRef
 from tests.fakes.camera import make_clip
 from tests.fakes.evidence import T0, record

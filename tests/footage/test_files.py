@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.footage.files import (
+from agent.footage.disk.files import (
     VolumeRefused,
     check_volume,
     create_volume,
@@ -114,7 +114,7 @@ def test_a_directory_of_the_system_is_passed_over(tmp_path: Path) -> None:
     make_directories(tmp_path, path)
     (tmp_path / path).write_bytes(b"12345")
     (tmp_path / "lost+found").mkdir(mode=0)
-    program = "import os, sys, pathlib; from agent.footage.files import segment_directories as of; "
+    program = "import os, sys, pathlib; from agent.footage.disk.files import segment_directories as of; "
     if os.geteuid() == 0:
         program += "os.setegid(65534); os.seteuid(65534); "
         for each in [tmp_path, *tmp_path.parents[:3]]:

@@ -3,8 +3,8 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from agent.footage.due import DAY_NS
-from agent.footage.hold import (
+from agent.footage.upkeep.due import DAY_NS
+from agent.footage.upkeep.hold import (
     AFTER_NS,
     BEFORE_NS,
     NS,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.facts import Text
-from agent.footage.hold import AFTER_NS, BEFORE_NS, Hold
-from agent.footage.holds import Holds, Seen
+from agent.footage.upkeep.hold import AFTER_NS, BEFORE_NS, Hold
+from agent.footage.upkeep.holds import Holds, Seen
 from agent.processes.record_chores import incidents_of
 from agent.wire import MAX_FRAME_BYTES, Peer, Refused, Reply, Request, Server, to_frame
 from tests.fakes.kept import DAY_S, Kept, S, in_memory

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.footage.boxes_walk import walk
-from agent.footage.holes import SECTOR, first_hole
-from agent.footage.recovery import walk_file
+from agent.footage.mending.recovery import walk_file
+from agent.footage.mp4.boxes_walk import walk
+from agent.footage.mp4.holes import SECTOR, first_hole
 from tests.fakes.camera import make_clip
 from tests.fakes.encoded import START_CODE, nals, pictures
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.footage.export import export_mp4
-from agent.footage.joined import Joined
-from agent.footage.samples import Piece, Track, boxes, child
+from agent.footage.exporting.export import export_mp4
+from agent.footage.exporting.joined import Joined
+from agent.footage.mp4.samples import Piece, Track, boxes, child
 from agent.footage.timeline import NS, SegmentRef
 from tests.fakes.browser import Browser
 from tests.fakes.counted import HEIGHT, WIDTH, make_counted, number_of, numbers

@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.facts import ConditionKind
-from agent.footage import journal_copy
-from agent.footage.effects import effects
-from agent.footage.index import Index, prepare
-from agent.footage.journal import Journal, JournalWaits, head_of, put_row, rows_after
-from agent.footage.journal_chain import (
+from agent.footage.custody import journal_copy
+from agent.footage.custody.journal import Journal, JournalWaits, head_of, put_row, rows_after
+from agent.footage.custody.journal_chain import (
     ROWS_PER_FILE,
     Head,
     Kind,
@@ -31,6 +29,8 @@ from agent.footage.journal_chain import (
     parse_line,
     to_line,
 )
+from agent.footage.index import Index, prepare
+from agent.footage.inspection.effects import effects
 from agent.footage.rows import Statement
 from tests.fakes.clock import MovedClock
 from tests.fakes.waiting import until
@@ -344,7 +344,7 @@ def test_a_full_volume_stops_no_row_and_is_completed_later(desk: _Desk) -> None:
 
 
 def test_an_index_that_does_not_commit_is_waited_for(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.footage.journal.COMMIT_WAIT_S", 0.05)
+    monkeypatch.setattr("agent.footage.custody.journal.COMMIT_WAIT_S", 0.05)
     desk.journal.append(Kind.POLICY, {"a": 1})
     with closing(sqlite3.connect(desk.path, isolation_level=None)) as blocker:
         blocker.execute("BEGIN IMMEDIATE")

@@ -5,7 +5,7 @@ from typing import Any
 from agent.clock import SystemClock
 from agent.facts import ConditionKind, Stamp
 from agent.footage.fault import Fault
-from agent.footage.keeper import Keeper
+from agent.footage.upkeep.keeper import Keeper
 from agent.safety.conditions import MEANINGS
 from tests.fakes.waiting import until
 

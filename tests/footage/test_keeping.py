@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from agent.facts import ConditionKind
-from agent.footage import stock
-from agent.footage.deletion import Deletion
-from agent.footage.due import WAIT_NS
+from agent.footage.custody.verify import Wanted, verify
 from agent.footage.fault import Fault
-from agent.footage.hold import Hold, Protection
-from agent.footage.keeping import Retention
-from agent.footage.retention import Policy, Reason, Recorded
 from agent.footage.rows import put_rebuilt
-from agent.footage.verify import Wanted, verify
+from agent.footage.upkeep import stock
+from agent.footage.upkeep.deletion import Deletion
+from agent.footage.upkeep.due import WAIT_NS
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.keeping import Retention
+from agent.footage.upkeep.retention import Policy, Reason, Recorded
 from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, in_memory, policy, seqs
 
 HOUR_S = DAY_S / 24

@@ -10,8 +10,8 @@ import pytest
 
 from agent.camera_address import Address
 from agent.clock import SystemClock
-from agent.footage.arrivals import Arrived, Ended, Item, Opened
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Arrived, Ended, Item, Opened
+from agent.footage.recording.camera import Camera
 from agent.footage.timeline import KEY_WAIT_NS, NS, key_overdue
 from tests.fakes.encoded import pictures
 from tests.fakes.scripted_camera import ScriptedCamera, steady

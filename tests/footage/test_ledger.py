@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from agent.facts import ClockQuality, ConditionKind
-from agent.footage.files import check_volume, segment_directories
-from agent.footage.hold import Hold, Protection
-from agent.footage.holds import put_hold, read_holds
-from agent.footage.ledger import doubtful_spans, read
+from agent.footage.disk.files import check_volume, segment_directories
+from agent.footage.inspection.survey import Wanted, survey
+from agent.footage.mending.recovery import Found, settle_directory
 from agent.footage.naming import parse_name
-from agent.footage.recovery import Found, settle_directory
-from agent.footage.rectify import RECTIFIED
-from agent.footage.survey import Wanted, survey
 from agent.footage.timeline import NS, Gap, Span
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.holds import put_hold, read_holds
+from agent.footage.upkeep.ledger import doubtful_spans, read
+from agent.footage.upkeep.rectify import RECTIFIED
 from tests.fakes.camera import make_clip
 from tests.fakes.reel_life import CAMERA, FRAME_S, REEL, ReelLife
 from tests.fakes.waiting import until

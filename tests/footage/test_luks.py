@@ -16,7 +16,7 @@ import pytest
 from agent.access.console import Screen
 from agent.access.volume_setup import VolumeWish, create
 from agent.facts import Text
-from agent.footage.disk_setup import (
+from agent.footage.disk.disk_setup import (
     SetupFailed,
     carry_out,
     has_device_mapper,
@@ -25,7 +25,7 @@ from agent.footage.disk_setup import (
     place_on_stick,
     see_device,
 )
-from agent.footage.luks import (
+from agent.footage.disk.luks import (
     KEY,
     RECOVERY,
     DeviceSeen,

@@ -16,12 +16,12 @@ import av
 import pytest
 import pyzipper
 
-from agent.footage.export import ExportFailed, NoFootage
-from agent.footage.manifest import Film, is_inside, safe
-from agent.footage.package import Built, Wanted, build
-from agent.footage.package_check import WrongPassword, check_package
-from agent.footage.package_target import open_target, staged
-from agent.footage.package_verdict import Chain, Judgement, NoPackage, Standing, Verdict
+from agent.footage.exporting.export import ExportFailed, NoFootage
+from agent.footage.exporting.manifest import Film, is_inside, safe
+from agent.footage.exporting.package import Built, Wanted, build
+from agent.footage.exporting.package_check import WrongPassword, check_package
+from agent.footage.exporting.package_target import open_target, staged
+from agent.footage.exporting.package_verdict import Chain, Judgement, NoPackage, Standing, Verdict
 from agent.footage.timeline import NS, Gap
 from tests.fakes.camera import make_clip
 from tests.fakes.evidence import T0, Device, around

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.footage.parameter_sets import parameter_sets
+from agent.footage.mp4.parameter_sets import parameter_sets
 
 SLICE = b"\x00\x00\x01\x65\x88\x84"
 

@@ -1,8 +1,8 @@
 """The disk against the index: what is decided, file by file."""
 
-from agent.footage.boxes_walk import Walked
+from agent.footage.mending.reconcile import Known, Quarantine, Recover, Remove, gap_reason, look, settle, snap
+from agent.footage.mp4.boxes_walk import Walked
 from agent.footage.naming import SegmentName
-from agent.footage.reconcile import Known, Quarantine, Recover, Remove, gap_reason, look, settle, snap
 from agent.footage.timeline import GapReason
 
 START = 1_000 * 10**9

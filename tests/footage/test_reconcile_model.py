@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.footage import rows
-from agent.footage.boxes_walk import Walked
 from agent.footage.chain import SHA256, link
-from agent.footage.files import QUARANTINE, create_volume, segment_directories
+from agent.footage.disk.files import QUARANTINE, create_volume, segment_directories
 from agent.footage.index import Index
+from agent.footage.mending.recovery import Found, hash_file, recover, settle_directory, walk_file
+from agent.footage.mp4.boxes_walk import Walked
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.recovery import Found, hash_file, recover, settle_directory, walk_file
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS
 from tests.fakes.camera import make_clip

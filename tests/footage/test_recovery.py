@@ -9,12 +9,12 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.footage import rows
-from agent.footage.comparison import Comparison
-from agent.footage.files import VOLUME_FILE, Volume, VolumeRefused, create_volume
+from agent.footage.disk.files import VOLUME_FILE, Volume, VolumeRefused, create_volume
 from agent.footage.index import Index, prepare
+from agent.footage.mending.comparison import Comparison
+from agent.footage.mending.recovery import Found, open_gaps, recover, settle_directory
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.recovery import Found, open_gaps, recover, settle_directory
-from agent.footage.segment import Segment, create_file
+from agent.footage.recording.segment import Segment, create_file
 from agent.footage.timeline import NS, Gap, GapReason, Sane
 from tests.fakes.camera import make_clip
 from tests.fakes.waiting import until

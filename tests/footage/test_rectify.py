@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.facts import ClockQuality
-from agent.footage.rectify import RECTIFIED, SETTLED_NS, TRUSTED, Move, RunClock, Settled, moves, right_offsets
 from agent.footage.timeline import CLOCK_STEP_NS, NS
+from agent.footage.upkeep.rectify import RECTIFIED, SETTLED_NS, TRUSTED, Move, RunClock, Settled, moves, right_offsets
 
 NOW = 1_795_000_000 * NS
 BOOT_AT = NOW - 600 * NS

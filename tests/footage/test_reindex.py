@@ -11,18 +11,18 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.footage import rows
-from agent.footage.comparison import Comparison
-from agent.footage.effects import effects
-from agent.footage.files import create_volume
-from agent.footage.hold import Hold
+from agent.footage.custody.journal import Journal
+from agent.footage.custody.journal_chain import Kind
+from agent.footage.disk.files import create_volume
 from agent.footage.index import Index, IndexBusy, prepare
-from agent.footage.journal import Journal
-from agent.footage.journal_chain import Kind
+from agent.footage.inspection.effects import effects
+from agent.footage.inspection.reindex import NothingToRead, Told, Wanted, reindex
+from agent.footage.mending.comparison import Comparison
+from agent.footage.mending.recovery import Found, settle_directory, walk_file
 from agent.footage.naming import camera_uuid
-from agent.footage.recovery import Found, settle_directory, walk_file
-from agent.footage.reindex import NothingToRead, Told, Wanted, reindex
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS
+from agent.footage.upkeep.hold import Hold
 from tests.fakes.camera import make_clip
 from tests.fakes.filmed import FIRST_SEQ, Film, film, write_reel
 from tests.fakes.waiting import until

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.footage.hold import Hold, Protection
-from agent.footage.retention import (
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.retention import (
     CALM_NS,
     GB,
     Breach,

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.facts import ClockQuality, Stamp
-from agent.footage.due import Dues, advance_due
-from agent.footage.hold import Hold, Protection
 from agent.footage.migrations import MIGRATIONS
-from agent.footage.retention import Lines, Policy, Reason, Space, Stored
-from agent.footage.stock import next_step
+from agent.footage.upkeep.due import Dues, advance_due
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.retention import Lines, Policy, Reason, Space, Stored
+from agent.footage.upkeep.stock import next_step
 
 S = 10**9
 HOUR = 60 * S

@@ -13,8 +13,8 @@ import pytest
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from agent.footage.boxes_walk import walk
-from agent.footage.segment import HashedFile, Segment, create_file
+from agent.footage.mp4.boxes_walk import walk
+from agent.footage.recording.segment import HashedFile, Segment, create_file
 from agent.footage.timeline import Sane
 from tests.fakes.camera import make_clip
 

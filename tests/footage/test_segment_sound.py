@@ -10,8 +10,8 @@ import av
 import pytest
 from av.audio.stream import AudioStream
 
-from agent.footage.boxes_walk import walk
-from agent.footage.segment import Segment, create_file
+from agent.footage.mp4.boxes_walk import walk
+from agent.footage.recording.segment import Segment, create_file
 from agent.footage.timeline import NS, Sane
 from tests.fakes.camera import make_clip
 from tests.fakes.encoded import aac

@@ -8,8 +8,8 @@ import pytest
 
 from agent.camera_address import Address
 from agent.clock import SystemClock
-from agent.footage.arrivals import Arrived, Ended, Heard, Item, Opened, Trouble
-from agent.footage.camera import Camera
+from agent.footage.recording.arrivals import Arrived, Ended, Heard, Item, Opened, Trouble
+from agent.footage.recording.camera import Camera
 from tests.fakes.encoded import Picture, aac, g711, pictures
 from tests.fakes.scripted_camera import ScriptedCamera, Sound, Unit, steady
 from tests.fakes.waiting import until

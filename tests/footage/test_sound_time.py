@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.footage.sound_time import SoundTime, hear
+from agent.footage.recording.sound_time import SoundTime, hear
 from agent.footage.timeline import NS, Raw, TimeBase
 
 BASE = TimeBase(1, 8000)

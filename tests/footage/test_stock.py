@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.footage import stock
-from agent.footage.hold import Hold, Protection
 from agent.footage.migrations import MIGRATIONS
-from agent.footage.retention import PRODUCT_BEGAN_NS, dated
+from agent.footage.upkeep import stock
+from agent.footage.upkeep.hold import Hold, Protection
+from agent.footage.upkeep.retention import PRODUCT_BEGAN_NS, dated
 
 S = 10**9
 T = 1_795_000_000 * S

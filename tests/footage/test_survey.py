@@ -14,9 +14,9 @@ import pytest
 
 from agent.access.checking import check
 from agent.access.console import Screen
-from agent.footage.files import VOLUME_FILE, create_volume
-from agent.footage.soundness import INVARIANTS
-from agent.footage.survey import Report, Wanted, survey
+from agent.footage.disk.files import VOLUME_FILE, create_volume
+from agent.footage.inspection.soundness import INVARIANTS
+from agent.footage.inspection.survey import Report, Wanted, survey
 from tests.fakes.camera import make_clip
 from tests.footage.test_track import CAMERA, Rig
 

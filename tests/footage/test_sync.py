@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from agent.clock import SystemClock
-from agent.footage.segment import HashedFile
-from agent.footage.sync import SyncThread
+from agent.footage.recording.segment import HashedFile
+from agent.footage.recording.sync import SyncThread
 from tests.fakes.waiting import until
 
 

@@ -16,17 +16,17 @@ import pytest
 from agent.camera_address import Address
 from agent.clock import stamp
 from agent.footage import rows
-from agent.footage.arrivals import Overflowed, Trouble
-from agent.footage.files import create_volume
+from agent.footage.disk.files import create_volume
 from agent.footage.index import Index, prepare
 from agent.footage.naming import camera_uuid
-from agent.footage.reel import CameraPlan, Store
+from agent.footage.recording.arrivals import Overflowed, Trouble
+from agent.footage.recording.reel import CameraPlan, Store
+from agent.footage.recording.segment import create_file
+from agent.footage.recording.sync import SyncThread
+from agent.footage.recording.track import Track
+from agent.footage.recording.volumes import Disk, Volumes
 from agent.footage.rows import SegmentRow
-from agent.footage.segment import create_file
-from agent.footage.sync import SyncThread
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
-from agent.footage.track import Track
-from agent.footage.volumes import Disk, Volumes
 from tests.fakes.camera import make_clip
 from tests.fakes.clock import MovedClock
 from tests.fakes.played import PlayedCamera

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.footage.chain import FIRST, hash_bytes, link
-from agent.footage.evidence import Deleted, Finding, FindingKind, Gone, Mark, Recorded, Said, Seen, Walk
-from agent.footage.verification import DAY_NS, finish, step, with_places
+from agent.footage.custody.evidence import Deleted, Finding, FindingKind, Gone, Mark, Recorded, Said, Seen, Walk
+from agent.footage.custody.verification import DAY_NS, finish, step, with_places
 
 _CAMERA, _STREAM = "c1", "main"
 _BEGIN_NS = 1_790_000_000_000_000_000

@@ -17,23 +17,23 @@ from agent.access.verifying import Asked, run
 from agent.access.verifying import Place as Verified
 from agent.footage import rows
 from agent.footage.chain import FIRST, hash_bytes, link
-from agent.footage.checkpoints import Checkpoints
-from agent.footage.deletion import Deletion
-from agent.footage.effects import effects
-from agent.footage.evidence import FindingKind
-from agent.footage.files import Volume, create_volume
-from agent.footage.hold import Hold
+from agent.footage.custody.checkpoints import Checkpoints
+from agent.footage.custody.evidence import FindingKind
+from agent.footage.custody.journal import Journal
+from agent.footage.custody.journal_chain import Kind
+from agent.footage.custody.proof import prove
+from agent.footage.custody.seen import read_file, said_in
+from agent.footage.custody.verify import Rebuilding, Report, Wanted, verify
+from agent.footage.disk.files import Volume, create_volume
 from agent.footage.index import Index, prepare
-from agent.footage.journal import Journal
-from agent.footage.journal_chain import Kind
+from agent.footage.inspection.effects import effects
 from agent.footage.naming import camera_uuid, segment_path
-from agent.footage.proof import prove
-from agent.footage.retention import Reason, Stored
+from agent.footage.recording.segment import Segment, create_file
 from agent.footage.rows import SegmentRow
-from agent.footage.seen import read_file, said_in
-from agent.footage.segment import Segment, create_file
 from agent.footage.timeline import NS, Sane
-from agent.footage.verify import Rebuilding, Report, Wanted, verify
+from agent.footage.upkeep.deletion import Deletion
+from agent.footage.upkeep.hold import Hold
+from agent.footage.upkeep.retention import Reason, Stored
 from tests.fakes.camera import make_clip
 from tests.fakes.clock import START_WALL_NS, MovedClock
 
@@ -300,8 +300,8 @@ def test_a_tombstone_that_is_taken_out_breaks_journal_and_chain(place: Place) ->
 
 
 def test_more_than_a_page_of_segments_and_tombstones(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.footage.verify.PAGE", 5)
-    monkeypatch.setattr("agent.footage.verify.JOURNAL_PAGE", 4)
+    monkeypatch.setattr("agent.footage.custody.verify.PAGE", 5)
+    monkeypatch.setattr("agent.footage.custody.verify.JOURNAL_PAGE", 4)
     place.record(40, age_days=100)
     for first in (1, 9, 20, 31):
         place.sign()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
-from agent.footage.files import VOLUME_FILE, create_volume
+from agent.footage.disk.files import VOLUME_FILE, create_volume
 from agent.footage.index import Index
-from agent.footage.recorder import Recorder
+from agent.footage.recording.recorder import Recorder
 from tests.fakes.waiting import until
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.footage.volumes import RESERVE_BYTES
+from agent.footage.recording.volumes import RESERVE_BYTES
 from agent.settings.models import Settings
 from agent.settings.room import LAST_DITCH_BYTES, about_days, disk_days
 

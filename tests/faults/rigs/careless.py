@@ -43,7 +43,7 @@ def main(settings: Path) -> int:
     os.fsync = os.fdatasync = nothing
     connect = sqlite3.connect
     sqlite3.connect = lambda *args, **more: connect(*args, **{"factory": CarelessConnection, **more})
-    from agent.footage import writeback
+    from agent.footage.recording import writeback
     from agent.processes import record  # the defaults of its parts are taken when they are loaded
 
     writeback._libc = SimpleNamespace(sync_file_range=lambda *_: 0)

@@ -1,0 +1,1 @@
+"""What proves that footage is what was recorded: the journal, the device key, checkpoints, and their verification."""

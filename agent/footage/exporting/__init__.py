@@ -1,0 +1,1 @@
+"""Footage handed out: joined files and signed packages, and how they are checked."""

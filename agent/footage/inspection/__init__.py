@@ -1,0 +1,1 @@
+"""Looking at a whole facility's footage: the numbered invariants, and the index built again."""

@@ -1,0 +1,1 @@
+"""Packets of cameras on their way to the volumes."""
