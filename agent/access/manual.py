@@ -72,7 +72,7 @@ PAGES: Final = {
         ),
     ),
     "footage": Page(
-        Text("录像：查找、导出", "footage: find, export"),
+        Text("录像：查找、调取、封存、核对、录像盘", "footage: find, hand out, hold, verify; its volumes"),
         (
             (
                 "yunjian footage find --from 'yesterday 08:00' --to 18:00",

@@ -1,5 +1,5 @@
-"""Cameras to footage: recording, the index of what is there, recovery, export.
+"""Cameras to footage: recording, its index, how long it is kept, what proves it, and what is handed out.
 
-Pictures only: the sound of a camera is not recorded. Most cameras send G.711, which no MP4 takes, and whether
-children's voices are recorded at all is a matter of policy, not a default.
+Sound is recorded only where the settings ask for it: whether children's voices are kept is a matter of policy, not a
+default.
 """

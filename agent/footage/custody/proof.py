@@ -3,7 +3,6 @@
 Read-only; for one short transaction on footage.db.
 """
 
-import base64
 import sqlite3
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -162,8 +161,3 @@ def _as_told(row: Row) -> dict[str, Any]:
         "n": row.n, "previous": row.previous, "at_ns": row.at_ns, "kind": row.kind, "detail": row.told(),
         "text": row.detail, "hash": row.hash,
     }  # fmt: skip
-
-
-def public_key_of(row: dict[str, Any]) -> bytes:
-    """The raw public key in a journal row `key` as `prove` tells it. Raises ValueError."""
-    return base64.b64decode(row["detail"]["public_key"], validate=True)
