@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
-from agent.facts import CONDITION_REPEAT_S, PULSE_EVERY_S, Condition, ConditionKind, Fact, Pulse, Stamp, Text
+from agent.facts import PULSE_EVERY_S, ConditionKind, Fact, Pulse, Text
 from agent.footage import rows
 from agent.footage.ask import answer_segments, answer_spans, times
 from agent.footage.custody.checkpoints import Checkpoints
@@ -36,6 +36,7 @@ from agent.footage.recording.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.footage.upkeep.keeper import Chore, Keeper
 from agent.footage.upkeep.leases import Leases
 from agent.health import Liveness
+from agent.lasting import LastingStates
 from agent.logins import Logins
 from agent.processes.record_chores import REAL, Scale, holds_of, ledger_of, retention_of
 from agent.settings.load import load
@@ -240,45 +241,23 @@ class Teller:
         """`former` are states that an earlier run of this process may have left active: the first turn ends them."""
         self._sender = sender
         self._clock = clock
-        self._former = list(former)
-        self._active: dict[tuple[ConditionKind, str], tuple[Stamp, Fault]] = {}
-        self._repeat_ns = 0
+        self._former = former
+        self._lasting = LastingStates(clock, self._send, lambda: sender.waiting() < FACTS_WAITING)
         self._pulse_ns = 0
         self._turned = False
 
     def tell(self, faults: list[Fault], turned: bool) -> None:
         """Tell what began, what is over, and from time to time what lasts; a pulse if the work `turned`."""
         self._turned = self._turned or turned
+        self._lasting.tell_all({(fault.kind, fault.subject): fault.detail for fault in faults})
         if turned:
-            self._end_former({(fault.kind, fault.subject) for fault in faults})
-        if not faults and not self._active and self._clock.mono_ns() < self._pulse_ns:
-            return
-        at = stamp(self._clock)
-        now = {(fault.kind, fault.subject): fault for fault in faults}
-        for key, (since, fault) in list(self._active.items()):
-            if key not in now:
-                del self._active[key]
-                self._send(Condition(fault.kind, fault.subject, False, since, at, dict(fault.detail)))
-        repeat = at.mono_ns >= self._repeat_ns
-        if repeat:
-            self._repeat_ns = at.mono_ns + int(CONDITION_REPEAT_S * 1e9)
-        for key, fault in now.items():
-            began = key not in self._active
-            since = at if began else self._active[key][0]
-            self._active[key] = (since, fault)
-            if began or (repeat and self._sender.waiting() < FACTS_WAITING):
-                self._send(Condition(fault.kind, fault.subject, True, since, at, dict(fault.detail)))
-        if self._turned and at.mono_ns >= self._pulse_ns:
+            self._lasting.end(self._former)
+            self._former = ()
+        if self._turned and self._clock.mono_ns() >= self._pulse_ns:
+            at = stamp(self._clock)
             self._pulse_ns = at.mono_ns + int(PULSE_EVERY_S * 1e9)
             self._turned = False
             self._send(Pulse("record", at))
-
-    def _end_former(self, now: set[tuple[ConditionKind, str]]) -> None:
-        at = stamp(self._clock)
-        for kind, subject in self._former:
-            if (kind, subject) not in now:
-                self._send(Condition(kind, subject, False, at, at))
-        self._former.clear()
 
     def _send(self, fact: Fact) -> None:
         try:

@@ -22,13 +22,13 @@ from agent.camera_address import Address
 from agent.clock import Clock, SystemClock, stamp
 from agent.facts import PULSE_EVERY_S, Condition, ConditionKind, PeopleCounted, Pulse, Stamp
 from agent.health import Liveness
+from agent.lasting import LastingStates
 from agent.logins import Logins
 from agent.safety.occupancy import CameraCount, Change, Occupancy, capacity_of, room_count, step
 from agent.settings.load import load
 from agent.settings.models import Camera, Room, Settings
 from agent.vision.detector import DetectorBroken
 from agent.vision.frames import Frame, FrameSource
-from agent.vision.lasting import LastingStates
 from agent.vision.loaded import LoadedModel
 from agent.vision.watch import METHOD, Watch, seen
 from agent.wire import FactSender, Reply, Request, Server
