@@ -17,6 +17,16 @@ USAGE: Final = 2
 def add(build: Build) -> None:
     """Add the commands to the parser."""
     build.group("footage")
+    _add_looking(build)
+    _add_handing_out(build)
+    _add_holding(build)
+    _add_checking(build)
+    _add_verifying(build)
+    _add_volumes(build)
+
+
+def _add_looking(build: Build) -> None:
+    """What there is, and what is missing."""
     find = build.command("footage find", _find)
     build.option(find, "--camera", "-c", zh="摄像机（全部）", en="camera (all)", metavar="ID")
     build.option(
@@ -39,6 +49,10 @@ def add(build: Build) -> None:
         coverage, "--days", zh="天数（7，含今天）", en="days (7, with today)", metavar="N", type=int, default=7
     )
     json_option(build, coverage)
+
+
+def _add_handing_out(build: Build) -> None:
+    """Footage for others, and how they check it."""
     export = build.command("footage export", _export)
     build.option(export, "--camera", "-c", zh="摄像机（可多次）", en="camera (may be repeated)", metavar="ID",
                  action="append", required=True)  # fmt: skip
@@ -62,6 +76,10 @@ def add(build: Build) -> None:
                  en="the device's fingerprint (40 digits), from the facility")  # fmt: skip
     _password_options(build, verify)
     json_option(build, verify)
+
+
+def _add_holding(build: Build) -> None:
+    """What must not be deleted."""
     hold = build.command("footage hold", _hold)
     build.option(hold, "--camera", "-c", zh="摄像机，可多次（全部）", en="camera, may be repeated (all)",
                  metavar="ID", action="append", default=[])  # fmt: skip
@@ -78,6 +96,10 @@ def add(build: Build) -> None:
     build.option(release, "id", zh="封存编号（前几位即可）", en="hold (the beginning of its id)", metavar="ID")
     build.option(release, "--why", zh="原因，记入审计", en="why; goes into the audit", metavar="TEXT", required=True)
     json_option(build, release)
+
+
+def _add_checking(build: Build) -> None:
+    """Whether disks and index agree, and how they are made to."""
     check = build.command("footage check", _check)
     build.option(check, "--deep", zh="读每个文件的结构", en="read the structure of every file", action="store_true")
     config_option(build, check)
@@ -85,6 +107,10 @@ def add(build: Build) -> None:
     reindex = build.command("footage reindex", _reindex)
     config_option(build, reindex)
     json_option(build, reindex)
+
+
+def _add_verifying(build: Build) -> None:
+    """The chain of evidence."""
     verify = build.command("footage verify", _verify)
     build.option(
         verify, "--camera", "-c", zh="摄像机，可多次（全部）", en="camera, also more than one (all)",
@@ -113,6 +139,10 @@ def add(build: Build) -> None:
     named = build.command("footage fingerprint", _fingerprint)
     config_option(build, named)
     json_option(build, named)
+
+
+def _add_volumes(build: Build) -> None:
+    """Where footage lies."""
     volumes = build.command("footage volumes", _volumes)
     config_option(build, volumes)
     json_option(build, volumes)

@@ -114,6 +114,11 @@ def drop_segment(volume: str, path: str) -> Statement:
     return ("DELETE FROM segment WHERE volume = ? AND path = ?", (volume, path))
 
 
+def drop_run(number: int) -> Statement:
+    """A run of which no file was kept."""
+    return ("DELETE FROM run WHERE id = ?", (number,))
+
+
 @dataclass(frozen=True, slots=True)
 class RowClock:
     """By which clock the times of a row were told: `offset_ns` is wall minus monotonic time, None when it is not
@@ -124,7 +129,8 @@ class RowClock:
     quality: str = "ntp"
 
 
-_GAP_COLUMNS: Final = "camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality"
+GAP_COLUMNS: Final = "camera, stream, from_ns, to_ns, reason, detail, boot, offset_ns, quality"
+"""What is told of a gap; the table has its id, and whether it is in the journal, as well."""
 
 NO_CLOCK: Final = RowClock()
 """Times that are not moved."""
@@ -133,7 +139,7 @@ NO_CLOCK: Final = RowClock()
 def put_gap(camera: str, stream: str, gap: Gap, clock: RowClock = NO_CLOCK) -> Statement:
     """A gap with both its ends, or one that lasts. Of two that last, the older stays."""
     return (
-        f"INSERT OR IGNORE INTO gap ({_GAP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR IGNORE INTO gap ({GAP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (camera, stream, gap.from_ns, gap.to_ns, gap.reason, gap.detail, clock.boot, clock.offset_ns, clock.quality),
     )
 
@@ -164,7 +170,7 @@ def mark_gap(
 _LASTS: Final = "camera = ? AND stream = ? AND to_ns IS NULL"
 
 _BEGIN_GAP: Final = f"""
-    INSERT OR IGNORE INTO gap ({_GAP_COLUMNS}) SELECT ?, ?,
+    INSERT OR IGNORE INTO gap ({GAP_COLUMNS}) SELECT ?, ?,
     MAX(?, COALESCE((SELECT MAX(to_ns) FROM gap WHERE camera = ? AND stream = ? AND to_ns <= ?), 0)), NULL, ?, ?,
     ?, ?, ?"""
 """A gap begins where the footage ended, or where the gap row after that footage did."""
@@ -178,25 +184,6 @@ def end_gap(camera: str, stream: str, to_ns: int) -> list[Statement]:
     ]
 
 
-def end_gap_by_footage(camera: str, stream: str, boot: str = "") -> list[Statement]:
-    """A gap that lasts although footage follows it, because the power went before its end was written, ends where that
-    footage begins. Footage of an earlier `boot`, or earlier in this one, does not follow it, whatever its wall time."""
-    footage = """FROM segment WHERE segment.camera = gap.camera AND segment.stream = gap.stream AND end_ns > start_ns
-        AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = segment.run AND CASE WHEN run.boot = gap.boot
-            THEN start_ns - run.wall_ns + run.mono_ns < gap.from_ns - gap.offset_ns ELSE gap.boot = ? END)"""
-    return [
-        (
-            f"DELETE FROM gap WHERE {_LASTS} AND EXISTS (SELECT 1 {footage} AND start_ns = gap.from_ns)",
-            (camera, stream, boot or None),
-        ),
-        (
-            f"""UPDATE gap SET to_ns = (SELECT start_ns {footage} AND start_ns > gap.from_ns ORDER BY start_ns LIMIT 1)
-            WHERE {_LASTS}""",
-            (boot or None, camera, stream),
-        ),
-    ]
-
-
 def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
     """The clock was set from `before_ns` to `now_ns` while a gap lasts: it ends by the old clock, and goes on by
     `clock`, so that the times of a row are all of one clock. What was left out by setting it forward is a gap, too."""
@@ -204,12 +191,12 @@ def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowC
     step = Gap(before_ns, now_ns, GapReason.CLOCK_STEP, set_forward(now_ns - before_ns))
     return [
         (
-            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            f"""INSERT INTO gap ({GAP_COLUMNS})
             SELECT camera, stream, ?, ?, ?, ?, boot, offset_ns, quality FROM gap WHERE {_LASTS} AND ? < ?""",
             (step.from_ns, step.to_ns, step.reason, step.detail, *reel, before_ns, now_ns),
         ),
         (
-            f"""INSERT INTO gap ({_GAP_COLUMNS})
+            f"""INSERT INTO gap ({GAP_COLUMNS})
             SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
             WHERE {_LASTS} AND from_ns < ?""",
             (before_ns, *reel, before_ns),
@@ -219,51 +206,6 @@ def split_gap(camera: str, stream: str, before_ns: int, now_ns: int, clock: RowC
             (now_ns, clock.boot, clock.offset_ns, clock.quality, *reel),
         ),
     ]
-
-
-def begin_gap_anew(camera: str, stream: str, until_ns: int, now_ns: int, clock: RowClock) -> list[Statement]:
-    """The machine was off: a gap that lasts is known until `until_ns` by the clock of then, and goes on from `now_ns`
-    by `clock`. What lies between is told by when the recorder ran."""
-    reel = (camera, stream)
-    return [
-        (
-            f"""INSERT INTO gap ({_GAP_COLUMNS})
-            SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
-            WHERE {_LASTS} AND from_ns < ?""",
-            (until_ns, *reel, until_ns),
-        ),
-        (
-            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = '', boot = ?, offset_ns = ?, quality = ?
-            WHERE {_LASTS}""",
-            (now_ns, GapReason.STARTING, clock.boot, clock.offset_ns, clock.quality, *reel),
-        ),
-    ]
-
-
-def turn_gap(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock) -> list[Statement]:
-    """From `at_ns` on, the gap that lasts has another reason; one that began later, or has it already, stays."""
-    reel = (camera, stream)
-    return [
-        (
-            f"""INSERT INTO gap ({_GAP_COLUMNS})
-            SELECT camera, stream, from_ns, ?, reason, detail, boot, offset_ns, quality FROM gap
-            WHERE {_LASTS} AND from_ns < ? AND reason != ?""",
-            (at_ns, *reel, at_ns, reason),
-        ),
-        (
-            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = '', boot = ?, offset_ns = ?, quality = ?
-            WHERE {_LASTS} AND from_ns < ? AND reason != ?""",
-            (at_ns, reason, clock.boot, clock.offset_ns, clock.quality, *reel, at_ns, reason),
-        ),
-    ]
-
-
-def pull_gap(camera: str, stream: str, now_ns: int, clock: RowClock) -> Statement:
-    """The gap that lasts began by a clock that was set back since: it begins now."""
-    return (
-        f"UPDATE gap SET from_ns = ?, boot = ?, offset_ns = ?, quality = ? WHERE {_LASTS} AND from_ns > ?",
-        (now_ns, clock.boot, clock.offset_ns, clock.quality, camera, stream, now_ns),
-    )
 
 
 def put_rebuilding() -> Statement:
@@ -307,6 +249,18 @@ def segments_in(connection: sqlite3.Connection, volume: str, directory: str) -> 
         (volume, f"{directory}/", f"{directory}0"),  # 0 follows / in ASCII
     )
     return [SegmentRow(*row) for row in found]
+
+
+def segments_at(connection: sqlite3.Connection, volume: str, paths: Sequence[str]) -> dict[str, SegmentRow]:
+    """The segments of a volume that have these paths, by path."""
+    found: dict[str, SegmentRow] = {}
+    for path in paths:
+        row = connection.execute(
+            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE volume = ? AND path = ?", (volume, path)
+        ).fetchone()
+        if row is not None:
+            found[path] = SegmentRow(*row)
+    return found
 
 
 def directories_of(connection: sqlite3.Connection, volume: str) -> Iterator[str]:
@@ -356,18 +310,6 @@ def segments_between(
         (camera, stream, from_ns - longest_ns, to_ns, from_ns, limit),
     )
     return [SegmentRow(*row) for row in rows]
-
-
-def gaps_between(
-    connection: sqlite3.Connection, camera: str, stream: str, from_ns: int, to_ns: int, limit: int
-) -> list[Gap]:
-    """At most `limit` gap rows of a reel that touch the range, by start."""
-    rows = connection.execute(
-        "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND stream = ? AND from_ns < ?"
-        " AND (to_ns IS NULL OR to_ns > ?) ORDER BY from_ns LIMIT ?",
-        (camera, stream, to_ns, from_ns, limit),
-    )
-    return [Gap(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,17 @@ from agent.clock import Clock
 from agent.footage.custody.journal import Journal
 from agent.footage.index import Index
 from agent.footage.naming import camera_uuid
+from agent.footage.recording.plan import MAIN, SUB
 from agent.footage.recording.recorder import Recorder
-from agent.footage.recording.reel import MAIN, SUB
 from agent.footage.recording.volumes import RESERVE_BYTES
+from agent.footage.upkeep.degradation import Recorded
 from agent.footage.upkeep.due import DAY_NS
 from agent.footage.upkeep.hold import Hold
 from agent.footage.upkeep.holds import Ask, Holds, Seen
 from agent.footage.upkeep.keeping import Retention
 from agent.footage.upkeep.leases import Leases
 from agent.footage.upkeep.rectification import Rectification
-from agent.footage.upkeep.retention import GB, Policy, Recorded
+from agent.footage.upkeep.retention import GB, Policy
 from agent.footage.upkeep.sweep import Sweep
 from agent.settings.models import Settings
 from agent.wire import WireError, call

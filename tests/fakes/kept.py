@@ -16,10 +16,11 @@ from agent.footage.index import Index
 from agent.footage.inspection.effects import effects
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.rows import SegmentRow, put_rebuilt
+from agent.footage.upkeep.degradation import Recorded, Reels
 from agent.footage.upkeep.hold import Hold
 from agent.footage.upkeep.holds import put_hold, read_holds
 from agent.footage.upkeep.keeping import Retention
-from agent.footage.upkeep.retention import Policy, Recorded, Reels
+from agent.footage.upkeep.retention import Policy
 from tests.fakes.clock import MovedClock
 
 S = 10**9

@@ -21,7 +21,7 @@ from agent.footage.custody.verify import Wanted as Verified
 from agent.footage.custody.verify import verify
 from agent.footage.disk.files import check_volume
 from agent.footage.inspection.reindex import Wanted
-from agent.footage.mending.recovery import walk_file
+from agent.footage.mending.segment_file import walk_file
 from agent.footage.naming import camera_uuid
 from agent.wire import call
 from tests.fakes.camera import RtspServer, make_clip

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.footage.mending.recovery import walk_file
+from agent.footage.mending.segment_file import walk_file
 from agent.footage.mp4.boxes_walk import walk
 from agent.footage.mp4.holes import SECTOR, first_hole
 from tests.fakes.camera import make_clip

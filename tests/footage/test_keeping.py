@@ -9,11 +9,12 @@ from agent.footage.custody.verify import Wanted, verify
 from agent.footage.fault import Fault
 from agent.footage.rows import put_rebuilt
 from agent.footage.upkeep import stock
+from agent.footage.upkeep.degradation import Recorded
 from agent.footage.upkeep.deletion import Deletion
 from agent.footage.upkeep.due import WAIT_NS
 from agent.footage.upkeep.hold import Hold, Protection
 from agent.footage.upkeep.keeping import Retention
-from agent.footage.upkeep.retention import Policy, Reason, Recorded
+from agent.footage.upkeep.retention import Policy, Reason
 from tests.fakes.kept import DAY_S, UNKNOWN, Kept, S, in_memory, policy, seqs
 
 HOUR_S = DAY_S / 24

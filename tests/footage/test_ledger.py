@@ -13,7 +13,7 @@ import pytest
 from agent.facts import ClockQuality, ConditionKind
 from agent.footage.disk.files import check_volume, segment_directories
 from agent.footage.inspection.survey import Wanted, survey
-from agent.footage.mending.recovery import Found, settle_directory
+from agent.footage.mending.settling import Found, settle_directory
 from agent.footage.naming import parse_name
 from agent.footage.timeline import NS, Gap, Span
 from agent.footage.upkeep.hold import Hold, Protection

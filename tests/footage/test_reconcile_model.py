@@ -19,13 +19,16 @@ from agent.footage import rows
 from agent.footage.chain import SHA256, link
 from agent.footage.disk.files import QUARANTINE, create_volume, segment_directories
 from agent.footage.index import Index
-from agent.footage.mending.recovery import Found, hash_file, recover, settle_directory, walk_file
+from agent.footage.mending.recovery import recover
+from agent.footage.mending.segment_file import hash_file, walk_file
+from agent.footage.mending.settling import Found, settle_directory
 from agent.footage.mp4.boxes_walk import Walked
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS
 from tests.fakes.camera import make_clip
 from tests.fakes.filmed import FIRST_SEQ, UP_SINCE_NS, Film, film
+from tests.fakes.gap_rows import gaps_between
 
 CAMERAS = [camera_uuid("f1", name) for name in ("one", "two")]
 T0 = UP_SINCE_NS + 2 * 10**16
@@ -236,7 +239,7 @@ class Volumes(RuleBasedStateMachine):
         with self.index.reading() as connection:
             names = ", ".join(SegmentRow.__dataclass_fields__)
             stored = [SegmentRow(*row) for row in connection.execute(f"SELECT {names} FROM segment")]
-            gaps = {camera: rows.gaps_between(connection, camera, "main", 0, 2 * T0, 9999) for camera in CAMERAS}
+            gaps = {camera: gaps_between(connection, camera, "main", 0, 2 * T0, 9999) for camera in CAMERAS}
         files = {
             str(each.relative_to(self.volume.path))
             for camera in CAMERAS
@@ -246,8 +249,8 @@ class Volumes(RuleBasedStateMachine):
         for row in stored:
             file = self.volume.path / row.path
             if row.state == "lost":
-                missing = [gap for gap in gaps[row.camera] if gap.reason == "file_missing" and gap.detail == row.path]
-                assert missing, f"{row.path} is lost and nothing says so"
+                told = {gap.reason for gap in gaps[row.camera] if gap.detail == row.path}
+                assert told & {"file_missing", "file_damaged"}, f"{row.path} is lost and nothing says so"
                 continue
             assert row.camera in row.path
             assert row.state in ("closed", "recovered", "suspect")

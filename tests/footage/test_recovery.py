@@ -10,9 +10,11 @@ import pytest
 from agent.clock import SystemClock
 from agent.footage import rows
 from agent.footage.disk.files import VOLUME_FILE, Volume, VolumeRefused, create_volume
-from agent.footage.index import Index, prepare
+from agent.footage.index import Index
+from agent.footage.index_file import prepare
 from agent.footage.mending.comparison import Comparison
-from agent.footage.mending.recovery import Found, open_gaps, recover, settle_directory
+from agent.footage.mending.recovery import open_gaps, recover
+from agent.footage.mending.settling import Found, settle_directory
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.recording.segment import Segment, create_file
 from agent.footage.timeline import NS, Gap, GapReason, Sane

@@ -4,23 +4,19 @@ from dataclasses import replace
 
 import pytest
 
+from agent.footage.upkeep.degradation import CALM_NS, Degradation, Recorded, degrade, rungs
 from agent.footage.upkeep.hold import Hold, Protection
 from agent.footage.upkeep.retention import (
-    CALM_NS,
     GB,
     Breach,
-    Degradation,
     Lines,
     Policy,
     Reason,
-    Recorded,
     Space,
     Stored,
-    degrade,
     forecast,
     plan,
     reserve_bytes,
-    rungs,
 )
 
 DAY = 86_400 * 10**9

@@ -7,8 +7,9 @@ import pytest
 
 from agent.footage.migrations import MIGRATIONS
 from agent.footage.upkeep import stock
+from agent.footage.upkeep.due import PRODUCT_BEGAN_NS
 from agent.footage.upkeep.hold import Hold, Protection
-from agent.footage.upkeep.retention import PRODUCT_BEGAN_NS, dated
+from agent.footage.upkeep.retention import dated
 
 S = 10**9
 T = 1_795_000_000 * S

@@ -1,19 +1,17 @@
 """Reads volumes and index for `soundness` to judge, beside a recorder that may be running.
 
 Invariants
-1. Nothing is written, and no reader's transaction lasts longer than one page of rows.
+1. Nothing is written.
 2. What the recorder is just doing is no finding: what looks wrong is looked at again, and counts if it stays.
 """
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 from zlib import crc32
 
 from agent.facts import Text
@@ -29,11 +27,10 @@ from agent.footage.disk.files import (
     room_on,
     segment_directories,
 )
+from agent.footage.inspection.recorded_rows import RecordedRows, Reel, ReelRows
 from agent.footage.inspection.soundness import (
     Finding,
     Row,
-    Run,
-    Tombstone,
     judge_directory,
     judge_file,
     judge_gaps,
@@ -42,24 +39,18 @@ from agent.footage.inspection.soundness import (
     judge_stream,
     judge_tombstones,
 )
-from agent.footage.mending.recovery import walk_file
+from agent.footage.mending.segment_file import walk_file
 from agent.footage.migrations import MIGRATIONS
 from agent.footage.naming import parse_name
 from agent.footage.recording.volumes import RESERVE_BYTES
-from agent.footage.rows import directories_of
 from agent.footage.timeline import NS, Gap, GapReason, Span
-from agent.footage.upkeep.ledger import read
+from agent.footage.upkeep.old_indexes import old_indexes
 
-PAGE: Final = 5000
 LOOK_AGAIN_S: Final = 1.5
 LOOKS: Final = 4
 """A file is closed, synced and given its row within a second or two; a slow disk gets three more looks."""
 
 DAY_NS: Final = 86_400 * NS
-
-_COLUMNS: Final = (
-    "volume, path, camera, stream, run, seq, start_ns, end_ns, frames, bytes, state, digest, previous, chain"
-)
 
 Unit = Callable[[], list[Finding]]
 
@@ -125,6 +116,7 @@ class _Survey:
         self._now_ns = now_ns
         self._newest: set[str] = set()
         self._salt = os.urandom(4)  # another sample at every check, the same at every look
+        self._rows = RecordedRows(wanted.index)
         self._volumes = self._mounted()
 
     def index(self) -> list[Finding]:
@@ -133,12 +125,10 @@ class _Survey:
         if not path.exists():
             return [Finding(2, str(path), Text("没有索引", "there is no index"), do)]
         try:
-            with self._reading() as connection:
-                answers = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
+            problems, version = self._rows.problems(), self._rows.version()
         except sqlite3.Error as error:
             return [Finding(2, str(path), Text(str(error), str(error)), do)]
-        found = [Finding(2, str(path), Text(text, text), do) for text in answers if text != "ok"]
+        found = [Finding(2, str(path), Text(text, text), do) for text in problems]
         if version != len(MIGRATIONS):
             text = Text(
                 f"版本 {version}，程序是 {len(MIGRATIONS)}", f"version {version}, the program's is {len(MIGRATIONS)}"
@@ -162,31 +152,29 @@ class _Survey:
                 if reel not in reels:
                     self._newest.add(f"{volume.uuid}:{directory}")
                     reels.add(reel)
-            known = set(on_disk) | set(self._known_directories(volume.uuid))
+            known = set(on_disk) | set(self._rows.directories(volume.uuid))
             units += [partial(self._directory, volume, directory) for directory in sorted(known)]
         return units
 
     def reels(self) -> list[Unit]:
         """5 to 8, 11 to 14 and 16, reel by reel."""
-        with self._reading() as connection:
-            reels = {(camera, stream) for camera, stream in connection.execute(_REELS)}
-        return [partial(self._reel, camera, stream) for camera, stream in sorted(reels)]
+        return [partial(self._reel, reel) for reel in self._rows.reels()]
 
     def rest(self) -> list[Finding]:
-        """15, and what lies on volumes that are not there."""
-        here = [volume.uuid for volume in self._volumes]
-        with self._reading() as connection:
-            cameras = frozenset(row[0] for row in connection.execute("SELECT uuid FROM camera"))
-            holds = [(name, camera) for name, camera in connection.execute(_HOLDS)]
-            away = list(connection.execute(_AWAY.format(", ".join("?" for _ in here)), here))
-        for path, uuid, number in away:
-            where = path or uuid
+        """15, what lies on volumes that are not there, and indexes that were set aside."""
+        for where, number in self._rows.away([volume.uuid for volume in self._volumes]):
             zh, en = (
                 f"{number} 个分段在 {where} 上，这块盘现在不在",
                 f"{number} segments are on {where}, which is not here",
             )
             self.report.notes.append(Text(zh, en))
-        return list(judge_holds(holds, cameras))
+        if old := old_indexes(self._wanted.index):
+            size, names = sum(each.bytes for each in old), ", ".join(each.files[0].name for each in old[-3:])
+            self.report.notes.append(
+                Text(f"移开的旧索引 {len(old)} 个，{size} 字节（{names}）",
+                     f"{len(old)} indexes that were set aside, {size} bytes ({names})")
+            )  # fmt: skip
+        return list(judge_holds(self._rows.holds(), self._rows.cameras()))
 
     def tried(self, unit: Unit) -> list[Finding]:
         """What a unit finds; an index that cannot be read is a finding of its own."""
@@ -241,13 +229,7 @@ class _Survey:
         except OSError as error:
             text = Text(f"读不了：{error.strerror}", f"cannot be read: {error.strerror}")
             return [Finding(1, f"{volume.path}/{directory}", text, _DISK)]
-        rows = [
-            row
-            for row in self._rows(
-                "volume = ? AND path > ? AND path < ?", (volume.uuid, f"{directory}/", f"{directory}0")
-            )
-            if row.path.rpartition("/")[0] == directory
-        ]
+        rows = self._rows.inside(volume.uuid, directory)
         found = list(judge_directory(files, rows, lambda path: parse_name(PurePosixPath(path)) is not None))
         wrong = {each.where for each in found}
         whole = [row for row in rows if row.path in files and row.path not in wrong and row.state not in _MOVING]
@@ -268,30 +250,21 @@ class _Survey:
         self.report.counts["files_walked"] += 1
         yield from judge_file(row, walked, size)
 
-    def _reel(self, camera: str, stream: str) -> list[Finding]:
-        reel = (camera, stream)
-        with self._reading() as connection:
-            gaps = [Gap(*row) for row in connection.execute(_GAPS, reel)]
-            runs = {number: Run(*rest) for number, *rest in connection.execute(_RUNS, reel)}
-            stones = [Tombstone(*row) for row in connection.execute(_STONES, reel)]
-            buried = [Gap(*row) for row in connection.execute(_BURIED, reel)]
-            (name,) = connection.execute(
-                "SELECT COALESCE(MAX(id), ?) FROM camera WHERE uuid = ?", (camera, camera)
-            ).fetchone()
-        subject = f"{name}/{stream}"
+    def _reel(self, reel: Reel) -> list[Finding]:
+        of = self._rows.of(reel)
         spans: list[Span] = []
         opened: list[int] = []
-        damaged = {gap.detail for gap in gaps if gap.reason == GapReason.FILE_DAMAGED}
-        found = list(judge_stream(self._noted(reel, spans, opened), runs, damaged, _link))
-        found += judge_gaps(subject, gaps, reel in self._wanted.recorded, bool(opened))
-        found += judge_tombstones(subject, stones, self._buried(reel, stones))
-        found += self._ledger(reel, subject, spans, gaps, buried, min(opened, default=None))
-        self.report.counts["gaps"] += len(gaps)
+        damaged = {gap.detail for gap in of.gaps if gap.reason == GapReason.FILE_DAMAGED}
+        found = list(judge_stream(self._noted(reel, spans, opened), of.runs, damaged, _link))
+        found += judge_gaps(of.name, of.gaps, reel in self._wanted.recorded, bool(opened))
+        found += judge_tombstones(of.name, of.tombstones, self._rows.under(reel, of.tombstones))
+        found += self._ledger(reel, of, spans, min(opened, default=None))
+        self.report.counts["gaps"] += len(of.gaps)
         return found
 
-    def _noted(self, reel: tuple[str, str], spans: list[Span], opened: list[int]) -> Iterator[Row]:
+    def _noted(self, reel: Reel, spans: list[Span], opened: list[int]) -> Iterator[Row]:
         """The segments of a reel in order; spans of footage and starts of open files are collected on the way."""
-        for row in self._by_seq(reel):
+        for row in self._rows.by_seq(reel):
             self.report.counts["segments"] += 1
             if row.state == "open":
                 opened.append(row.start_ns)
@@ -302,16 +275,9 @@ class _Survey:
                     spans.append(Span(row.start_ns, row.end_ns))
             yield row
 
-    def _ledger(
-        self,
-        reel: tuple[str, str],
-        subject: str,
-        spans: list[Span],
-        gaps: list[Gap],
-        buried: list[Gap],
-        opened_ns: int | None,
-    ) -> list[Finding]:
+    def _ledger(self, reel: Reel, of: ReelRows, spans: list[Span], opened_ns: int | None) -> list[Finding]:
         """14, from the first word about the reel to the last; day by day, for the work to grow with the days alone."""
+        gaps, subject = of.gaps, of.name
         begins = [*(span.from_ns for span in spans), *(gap.from_ns for gap in gaps)]
         first = min(begins, default=None)
         if first is None:
@@ -327,7 +293,7 @@ class _Survey:
             end = min(start + DAY_NS, last)
             inside = [span for span in spans if span.from_ns < end and span.to_ns > start]
             reasons = [
-                gap for gap in [*buried, *gaps] if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)
+                gap for gap in [*of.buried, *gaps] if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)
             ]
             holes = judge_ledger(subject, inside, reasons, start, end)
             if holes:  # what no row tells may be told by when the recorder ran
@@ -336,39 +302,9 @@ class _Survey:
             found += holes
         return found
 
-    def _concluded(self, reel: tuple[str, str], from_ns: int, to_ns: int) -> list[Gap]:
-        with self._reading() as connection:
-            concluded = read(connection, reel, from_ns, to_ns, {}, self._now_ns()).concluded
-        return [gap for gap in concluded if gap.reason != GapReason.INDEX_LOST]
-
-    def _buried(self, reel: tuple[str, str], stones: Sequence[Tombstone]) -> Iterator[Row]:
-        for stone in stones:
-            yield from self._rows(
-                "camera = ? AND stream = ? AND seq BETWEEN ? AND ?", (*reel, stone.first_seq, stone.last_seq)
-            )
-
-    def _by_seq(self, reel: tuple[str, str]) -> Iterator[Row]:
-        after = (-1, 0)
-        while True:
-            with self._reading() as connection:
-                page = list(connection.execute(_PAGE, (*reel, *after, PAGE)))
-            yield from (_row(each) for each in page)
-            if len(page) < PAGE:
-                return
-            after = (page[-1]["seq"], page[-1]["id"])
-
-    def _known_directories(self, volume: str) -> list[str]:
-        with self._reading() as connection:
-            return list(directories_of(connection, volume))
-
-    def _rows(self, where: str, values: Sequence[Any]) -> list[Row]:
-        with self._reading() as connection:
-            return [_row(each) for each in connection.execute(f"SELECT {_COLUMNS} FROM segment WHERE {where}", values)]
-
-    def _reading(self) -> "closing[sqlite3.Connection]":
-        connection = sqlite3.connect(f"file:{quote(str(self._wanted.index))}?mode=ro", uri=True, timeout=5.0)
-        connection.row_factory = sqlite3.Row
-        return closing(connection)
+    def _concluded(self, reel: Reel, from_ns: int, to_ns: int) -> list[Gap]:
+        found = self._rows.concluded(reel, from_ns, to_ns, self._now_ns())
+        return [gap for gap in found if gap.reason != GapReason.INDEX_LOST]
 
 
 _MOVING: Final = frozenset({"open", "lost", "deleting"})
@@ -377,25 +313,6 @@ _REBUILD: Final = Text(
 )
 _DISK: Final = Text("接好、挂上这块盘，查 dmesg", "see to the disk: plugged in, mounted, dmesg")
 _ROOM: Final = Text("加盘，或缩短 target_days", "add a disk, or lower target_days")
-
-_REELS: Final = "SELECT DISTINCT camera, stream FROM segment UNION SELECT DISTINCT camera, stream FROM gap"
-_HOLDS: Final = "SELECT id, camera FROM hold WHERE released_ns IS NULL"
-_GAPS: Final = "SELECT from_ns, to_ns, reason, detail FROM gap WHERE camera = ? AND stream = ? ORDER BY from_ns"
-_RUNS: Final = "SELECT id, boot, wall_ns, mono_ns, quality FROM run WHERE camera = ? AND stream = ?"
-_STONES: Final = "SELECT first_seq, last_seq FROM tombstone WHERE camera = ? AND stream = ? ORDER BY first_seq"
-_BURIED: Final = "SELECT from_ns, to_ns, reason FROM tombstone WHERE camera = ? AND stream = ?"
-_PAGE: Final = (
-    f"SELECT id, {_COLUMNS} FROM segment WHERE camera = ? AND stream = ? AND (seq, id) > (?, ?)"
-    " ORDER BY seq, id LIMIT ?"
-)
-_AWAY: Final = """
-    SELECT volume.path, segment.volume, COUNT(*) FROM segment LEFT JOIN volume ON volume.uuid = segment.volume
-    WHERE segment.volume NOT IN ({}) GROUP BY segment.volume"""
-
-
-def _row(found: Mapping[str, Any]) -> Row:
-    values = {name: found[name] for name in _COLUMNS.split(", ")}
-    return Row(**values, named=parse_name(PurePosixPath(values["path"])))
 
 
 def _link(before: str, row: Row) -> str:

@@ -20,7 +20,7 @@ from agent.clock import Clock
 from agent.footage import rows
 from agent.footage.disk.files import Volume, VolumeRefused, list_directory, segment_directories
 from agent.footage.index import Index
-from agent.footage.mending.recovery import Found, settle_directory
+from agent.footage.mending.settling import Found, settle_directory
 
 log = logging.getLogger(__name__)
 

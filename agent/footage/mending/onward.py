@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.footage.chain import ALGORITHMS, SHA256, UnknownHash, link
 from agent.footage.disk.files import list_directory, segment_directories
-from agent.footage.mending.recovery import hash_file, walk_file
+from agent.footage.mending.segment_file import hash_file, walk_file
 from agent.footage.naming import SegmentName, parse_name
 from agent.footage.rows import Last
 

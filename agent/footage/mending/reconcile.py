@@ -136,6 +136,8 @@ def settle(
         return Quarantine(path, "the file says that it belongs to another camera")
     if described is not None and described.get("stream", named.stream) != named.stream:
         return Quarantine(path, "the file says that it belongs to another stream")
+    if described is not None and not _is_named(described, named):
+        return Quarantine(path, "the file says that it is another one of its camera")
     expected = _expected(named, row, after, described)
     ended = expected is not None or (row is not None and row.state != "open")
     if walked.fragments == 0 and not walked.later:
@@ -167,6 +169,11 @@ def settle(
         digest=expected if row is None and walked.finished else None,
         expected=expected,
     )
+
+
+def _is_named(described: Mapping[str, Any], named: SegmentName) -> bool:
+    """Whether a file says, as far as it says it, the number and the start that its name does."""
+    return (described.get("seq", named.seq), described.get("start_ns", named.start_ns)) == (named.seq, named.start_ns)
 
 
 def _cover(walked: Walked) -> tuple[tuple[int, int], ...]:

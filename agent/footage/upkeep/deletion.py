@@ -6,8 +6,10 @@ Invariants
 1. A file is unlinked only after its row was committed as `deleting`; its row goes only after the file did, and after
    the directory was synced. What a crash leaves in between is found by the rows, and finished.
 2. The row goes in the same commit in which the tombstone and the row of the journal come, with the digest of each.
-3. A segment that a hold protects by then is not unlinked: it is a segment again.
+3. A segment that a hold protects by then is not unlinked: it is a segment again, in the state that it had.
 4. A file that cannot be unlinked keeps its row, is told, and holds up no other.
+5. A file that is not seen is gone only while its volume is there: below the mount point of a disk that was taken away
+   nothing is seen, and nothing is buried.
 """
 
 import json
@@ -23,8 +25,10 @@ from typing import Any, Final
 from agent.footage.custody.journal import Journal
 from agent.footage.custody.journal_chain import Kind
 from agent.footage.custody.proof import head_before
-from agent.footage.disk.files import sync_directory
+from agent.footage.disk.files import VOLUME_FILE, sync_directory
 from agent.footage.index import Index
+from agent.footage.mending.reconcile import ENDED_STATES
+from agent.footage.mending.segment_file import path_of_kept
 from agent.footage.naming import parse_name
 from agent.footage.rows import Statement
 from agent.footage.timeline import NS
@@ -105,7 +109,7 @@ class Deletion:
             except OSError as error:
                 done.stuck[f"{volumes[each.volume] / each.path}"] = error.strerror or str(error)
             else:
-                self._commit([_state(each, "recovered")])
+                self._commit([_state(each, self._order(each, now_ns).state)])
                 done.kept.append(each)
         for number in range(0, len(free), stock.MOST_AT_ONCE):
             with self._alone():
@@ -127,9 +131,10 @@ class Deletion:
     def _mark(self, batch: Sequence[tuple[Stored, Reason]], now_ns: int) -> None:
         if len(self._orders) > _ORDERS_MOST:
             self._orders.clear()
-        orders = {_key(stored): _Order(str(reason), now_ns, self._minimum_days) for stored, reason in batch}
-        self._orders.update(orders)
-        told = {key: [each.reason, each.at_ns, each.minimum_days] for key, each in self._orders.items()}
+        self._orders |= {
+            _key(stored): _Order(str(reason), now_ns, self._minimum_days, stored.state) for stored, reason in batch
+        }
+        told = {key: [each.reason, each.at_ns, each.minimum_days, each.state] for key, each in self._orders.items()}
         note = ("INSERT OR REPLACE INTO note VALUES (?, ?)", (NOTE, json.dumps(told)))
         self._commit([note, *(_state(stored, "deleting") for stored, _ in batch)])
 
@@ -149,11 +154,15 @@ class Deletion:
         return done
 
     def _unlink(self, volume: Path, directory: str, inside: Sequence[Stored], stuck: dict[str, str]) -> list[Stored]:
-        """Those whose file is gone for good."""
+        """Those whose file is gone for good. Raises DeletionWaits when the volume is not there."""
         gone: list[Stored] = []
         for each in inside:
             try:
-                (volume / each.path).unlink(missing_ok=True)
+                (volume / each.path).unlink()
+            except FileNotFoundError:
+                if not _is_there(volume, each.volume):
+                    raise DeletionWaits(f"{volume} was taken away") from None
+                gone.append(each)
             except OSError as error:
                 stuck[f"{volume / each.path}"] = error.strerror or str(error)
             else:
@@ -219,6 +228,8 @@ class _Order:
     reason: str
     at_ns: int
     minimum_days: int
+    state: str = field(default="suspect", compare=False)
+    """What the segment was before; where that is not known it is read again, and then has the digest that it had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +331,18 @@ def _orders(noted: str | None) -> dict[str, _Order]:
     known: dict[str, _Order] = {}
     for key, value in found.items() if isinstance(found, dict) else ():
         match value:
-            case [str(reason), int(at_ns), int(days)] if reason in set(Reason):
-                known[key] = _Order(reason, at_ns, days)
+            case [str(reason), int(at_ns), int(days), *state] if reason in set(Reason):
+                was = str(state[0]) if state and state[0] in ENDED_STATES else "suspect"
+                known[key] = _Order(reason, at_ns, days, was)
     return known
+
+
+def _is_there(volume: Path, uuid: str) -> bool:
+    """Whether this volume is mounted where it was."""
+    try:
+        return bool(json.loads((volume / VOLUME_FILE).read_text(encoding="utf-8"))["volume"] == uuid)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _remove_empty(volume: Path, directory: PurePosixPath, wall_ns: int) -> None:
@@ -345,7 +365,7 @@ def expired_in_quarantine(
     name stays; so does one whose times are from before `floor_ns`, when the clock was not set."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         seen = path.lstat()
-        name = parse_name(PurePosixPath(path.name.replace("_", "/")))
+        name = parse_name(PurePosixPath(path_of_kept(path.name)))
         held = name is not None and protection.of(name.camera_uuid, name.start_ns, name.start_ns + 3600 * NS)
         since_ns = max(seen.st_mtime_ns, seen.st_ctime_ns)
         if path.is_file() and not held and floor_ns <= since_ns < before_ns:

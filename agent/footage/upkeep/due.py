@@ -21,6 +21,9 @@ from agent.facts import ClockQuality, Stamp
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 
+PRODUCT_BEGAN_NS: Final = 1_735_689_600 * 10**9
+"""2025-01-01: nothing was recorded by this product before; an earlier label is a clock that was never set."""
+
 WAIT_NS: Final = DAY_NS
 """How long a jump is told before it is acted upon: "lowering the days warns 24 h before" (design, retention)."""
 

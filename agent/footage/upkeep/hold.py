@@ -3,7 +3,8 @@
 Invariants
 1. A hold protects every segment whose time overlaps its own, of its camera or, with `camera` None, of all. One
    without an end protects everything from its beginning on.
-2. A hold ends by its term or by a person's release, which says why; nothing else ends it.
+2. A hold ends by its term or by a person's release, which says why; nothing else ends it. One of an incident that the
+   alarm process knows no more is given the term that its end would have given it, and goes on if it is told of again.
 3. The hold of an incident and a camera has one id for ever: told again, after whatever crash, it is the same one.
 4. Footage that was held is held after it was brought to another time (`carried`).
 """
@@ -11,10 +12,10 @@ Invariants
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from agent.footage.upkeep.due import DAY_NS
+from agent.footage.upkeep.due import DAY_NS, PRODUCT_BEGAN_NS
 
 NS: Final = 1_000_000_000
 
@@ -26,6 +27,12 @@ AFTER_NS: Final = 60 * NS
 
 ALARM_KINDS: Final = frozenset({"panic", "tamper", "environment"})
 """Incidents that are alarms; a fault of a line or a device holds no footage."""
+
+ALARM: Final = "alarm"
+"""Who made the hold of an incident."""
+
+NOT_TOLD: Final = "alarm, no longer told"
+"""Who made the hold of an incident that the alarm process knows no more: its database was lost, or is an old one."""
 
 ENDLESS_NS: Final = (1 << 63) - 1
 
@@ -141,7 +148,8 @@ def incident_holds(incident: Mapping[str, Any], cameras: Sequence[str] | None, n
     """The holds that an incident asks for, one for each camera (storage names; None: one on all of them).
 
     `incident` is as the verb `incidents` tells it; one that is no alarm, or that cannot be read, asks for none.
-    While it is open its holds go on and have no term; then they end `AFTER_NS` later and are kept for `term_ns`.
+    While it is open its holds go on and have no term; then they end `AFTER_NS` later and are kept for `term_ns`. One
+    that ended by a clock that was never set has no term yet: by such a clock it would be over at once (`given_term`).
 
     Of one that began by a clock that was ahead, and was set back since, both times are held: those after the clock was
     set, and, as a hold of its own, the day from the wrong beginning on.
@@ -152,21 +160,35 @@ def incident_holds(incident: Mapping[str, Any], cameras: Sequence[str] | None, n
     end_ns = _end_of(incident)
     seen_ns = now_ns if end_ns is None else end_ns
     to_ns = None if end_ns is None else end_ns + AFTER_NS
-    until_ns = None if to_ns is None else to_ns + term_ns
+    until_ns = None if to_ns is None or to_ns < PRODUCT_BEGAN_NS else to_ns + term_ns
     spans = [(name, min(first_ns, seen_ns) - BEFORE_NS, to_ns)]
     if seen_ns < first_ns:
         spans.append((f"{name}/ahead", first_ns - BEFORE_NS, first_ns + DAY_NS))
     why = f"{kind} {incident.get('subject', '')} {incident.get('name', '')}".strip()
     return [
-        Hold(hold_id(key, each), each, since_ns, until, "alarm", why, name, now_ns, until_ns)
+        Hold(hold_id(key, each), each, since_ns, until, ALARM, why, name, now_ns, until_ns)
         for each in (cameras if cameras is not None else [None])
         for key, since_ns, until in spans
     ]
 
 
+def wants_term(hold: Hold) -> bool:
+    """Whether it is of an incident and has no term: it is given one as soon as its incident is not open."""
+    return hold.incident is not None and hold.released_ns is None and hold.until_ns is None
+
+
+def given_term(hold: Hold, now_ns: int, term_ns: int) -> Hold:
+    """A hold that `wants_term`, of an incident that is over or is told of no more, with its term, counted from now.
+    `now_ns` is a time that can be trusted."""
+    if hold.to_ns is not None:
+        return replace(hold, until_ns=now_ns + term_ns)
+    return replace(hold, to_ns=now_ns + AFTER_NS, until_ns=now_ns + AFTER_NS + term_ns, who=NOT_TOLD)
+
+
 def carried(holds: Iterable[Hold], camera: str, from_ns: int, to_ns: int, by_ns: int) -> list[Hold]:
     """The holds that are to be added when footage of a camera from `from_ns` to `to_ns` is moved by `by_ns`: what was
-    held of it is held where it is then. A person's release ends them, and their term, if there is one."""
+    held of it is held where it is then. A person's release ends them, and their term, if there is one: what was made by
+    the clock that was wrong has a term by that clock, which moves as well."""
     found: list[Hold] = []
     for hold in holds:
         if hold.released_ns is not None or not hold.covers(camera, from_ns, to_ns):
@@ -174,7 +196,11 @@ def carried(holds: Iterable[Hold], camera: str, from_ns: int, to_ns: int, by_ns:
         end_ns = to_ns if hold.to_ns is None else min(hold.to_ns, to_ns)
         key = str(uuid.uuid5(_NAMESPACE, f"{hold.id}/{camera}/{from_ns}/{by_ns}"))
         span = max(hold.from_ns, from_ns) + by_ns, max(end_ns, from_ns + 1) + by_ns
-        found.append(Hold(key, camera, *span, hold.who, hold.why, hold.incident, hold.made_ns, hold.until_ns))
+        is_alike = abs(hold.made_ns - to_ns) < abs(hold.made_ns - to_ns - by_ns)
+        moved_ns = max(0, by_ns) if is_alike else 0  # never earlier
+        until_ns = None if hold.until_ns is None else hold.until_ns + moved_ns
+        made_ns = hold.made_ns + moved_ns
+        found.append(Hold(key, camera, *span, hold.who, hold.why, hold.incident, made_ns, until_ns))
     return found
 
 
@@ -205,6 +231,8 @@ def wanted_change(known: Hold | None, told: Hold) -> Hold | None:
         return told
     if known.released_ns is not None:
         return None
+    if known.who == NOT_TOLD and told.to_ns is None:  # it was open all the time
+        return replace(told, from_ns=min(known.from_ns, told.from_ns), made_ns=known.made_ns)
     from_ns = min(known.from_ns, told.from_ns)
     changed = Hold(
         known.id, known.camera, from_ns, told.to_ns, known.who, known.why, known.incident, known.made_ns, told.until_ns

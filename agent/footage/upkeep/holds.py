@@ -5,6 +5,8 @@ Invariants
 2. A hold is a row of the journal and of the table in one commit; who asked for it hears of it after that.
 3. Whatever the order of starts, and however long the alarm process was away: every incident that is an alarm has its
    holds as soon as it is heard of.
+4. No hold of an incident goes on for ever because the alarm process lost it (incident_terms.py), and its end is a row
+   of the journal.
 """
 
 import logging
@@ -16,14 +18,16 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
 from agent.clock import Clock, stamp
-from agent.facts import Stamp, Text
+from agent.facts import ClockQuality, Stamp, Text
 from agent.footage.custody.journal import Journal, JournalWaits
 from agent.footage.custody.journal_chain import Kind
 from agent.footage.fault import Fault
 from agent.footage.index import Index
 from agent.footage.rows import Statement
+from agent.footage.upkeep import stock
 from agent.footage.upkeep.due import DAY_NS
 from agent.footage.upkeep.hold import Hold, cameras_of, incident_holds, released, wanted_change
+from agent.footage.upkeep.incident_terms import Answered, IncidentTerms, are_unasked, over
 from agent.seldom import Seldom
 from agent.wire import Refused, Reply, Request, WireError, to_frame
 
@@ -32,6 +36,9 @@ log = logging.getLogger(__name__)
 OPEN_EVERY_NS: Final = 3 * 10**9
 ALL_EVERY_NS: Final = 60 * 10**9
 """Incidents that are over are asked for this often, and at once when one that was open is not any more."""
+
+EVERYTHING_EVERY_NS: Final = 600 * 10**9
+"""While an incident is told of no more, all that there are are asked for this often."""
 
 MOST_WAITING: Final = 32
 PAGE: Final = 100
@@ -79,9 +86,10 @@ class Holds:
         self._index, self._journal, self._clock, self._ask, self._seen = index, journal, clock, ask, seen
         self._cameras = dict(cameras)
         self._term_ns = term_ns
+        self._terms = IncidentTerms(term_ns)
         self._holds: dict[str, Hold] | None = None
         self._loaded_n = self._generation = -1
-        self._open_ns = self._all_ns = 0
+        self._open_ns = self._all_ns = self._everything_ns = 0
         self._were_open: set[str] = set()
         self._walked = False
         """Whether every incident there is was looked at, and none can have come and gone since but the newest."""
@@ -137,15 +145,21 @@ class Holds:
 
     def _look(self, now: Stamp) -> None:
         try:
-            told = self._pages(True)
+            told, _ = self._pages(True)
             are_open = {str(each.get("id")) for each in told}
-            over = self._were_open - are_open
-            if now.mono_ns >= self._all_ns or over:
-                closed = self._pages(False, until_known=self._walked)
+            ended = self._were_open - are_open
+            answered: Answered | None = None
+            if now.mono_ns >= self._all_ns or ended:
+                everything = now.mono_ns >= self._everything_ns and are_unasked(self.current() or (), are_open)
+                closed, is_all = self._pages(False, until_known=self._walked and not everything)
+                known = {str(each.get("id")) for each in closed}
                 # One that is over and was not among the newest is found among all, next time.
-                self._walked = over <= {str(each.get("id")) for each in closed}
+                self._walked = ended <= known
                 told = [*closed, *told]
                 self._all_ns = now.mono_ns + ALL_EVERY_NS
+                answered = Answered(are_open, known | are_open if is_all else None)
+                if everything:
+                    self._everything_ns = now.mono_ns + EVERYTHING_EVERY_NS
             self._were_open = are_open
         except (WireError, Refused) as error:
             self._walked = False
@@ -154,22 +168,43 @@ class Holds:
         try:
             for change in (change for incident in told for change in self._changes(incident, now)):
                 self._put(change)
+            if answered is not None:
+                self._end(answered, now)
         except JournalWaits as error:
             self._seldom.say(logging.WARNING, "put", f"a hold cannot be written down: {error}")
             self._all_ns, self._walked = 0, False
 
-    def _pages(self, open_only: bool, until_known: bool = False) -> list[Mapping[str, Any]]:
-        """Incidents, page by page, newest pages first: all of them, or up to a page that changes nothing. Raises
-        WireError and Refused."""
+    def _end(self, answered: Answered, now: Stamp) -> None:
+        """Give a term to the holds of incidents that are told of no more, and write down the end of those whose term is
+        over. By a time that is trusted alone. Raises JournalWaits and sqlite3.Error."""
+        with self._index.reading() as connection:
+            dues = stock.known_dues(connection)
+        trusted_ns: int | None = None
+        if dues is not None and dues.line.wanted_ns is None and now.quality in (ClockQuality.NTP, ClockQuality.RTC):
+            is_near = abs(now.wall_ns - dues.line.at_ns) <= DAY_NS
+            trusted_ns = max(now.wall_ns, dues.line.at_ns) if is_near else None
+        for hold in self._terms.step(self.current() or (), answered, now.mono_ns, trusted_ns):
+            log.warning("the incident %s is told of no more: its hold %s is given its term", hold.incident, hold.id)
+            self._put(hold)
+        for hold in over(self.current() or (), dues.line.at_ns) if dues is not None else ():
+            why = "its incident is told of no more, and its term is over"
+            detail = {"id": hold.id, "released_ns": hold.released_ns, "released_by": "record", "why": why}
+            self._put_release(hold, detail)
+
+    def _pages(self, open_only: bool, until_known: bool = False) -> tuple[list[Mapping[str, Any]], bool]:
+        """Incidents, page by page, newest pages first, and whether these are all of them; with `until_known` up to a
+        page that changes nothing. Raises WireError and Refused."""
         found: list[Mapping[str, Any]] = []
         before: Any = None
         now = stamp(self._clock)
         for _ in range(PAGES_MOST):
             page, before = self._ask(open_only, before)
             found += page
-            if before is None or (until_known and not any(self._changes(each, now) for each in page)):
+            if before is None:
+                return found, True
+            if until_known and not any(self._changes(each, now) for each in page):
                 break
-        return found
+        return found, False
 
     def _changes(self, incident: Mapping[str, Any], now: Stamp) -> list[Hold]:
         """Its holds that are not in the table as they should be."""
@@ -280,11 +315,15 @@ class Holds:
         if hold.incident is not None and hold.to_ns is None:
             raise Refused("incident_open", Text("警情还没有复位，不能解除", "its incident is not reset yet"))
         detail = {"id": hold.id, "released_ns": self._clock.wall_ns(), "released_by": who, "why": why}
+        return {"hold": self._told(self._put_release(hold, detail))}
+
+    def _put_release(self, hold: Hold, detail: dict[str, Any]) -> Hold:
         gone = released(hold, detail)
         row = self._journal.append(Kind.RELEASE, detail, put_hold(gone))
+        assert self._holds is not None
         self._holds[gone.id] = gone
         self._loaded_n = row.n
-        return {"hold": self._told(gone)}
+        return gone
 
     def _told(self, hold: Hold) -> dict[str, Any]:
         """A hold for people: with the id of its camera instead of the storage name."""

@@ -24,24 +24,11 @@ from agent.footage.index import Index
 from agent.footage.recording.volumes import RESERVE_BYTES
 from agent.footage.rows import is_rebuilding
 from agent.footage.upkeep import stock
+from agent.footage.upkeep.degradation import Degradation, Recorded, Reels, degrade, rungs
 from agent.footage.upkeep.deletion import Deletion, DeletionWaits, expired_in_quarantine
-from agent.footage.upkeep.due import WAIT_NS, Dues, advance_due, after_change, announced
+from agent.footage.upkeep.due import PRODUCT_BEGAN_NS, WAIT_NS, Dues, advance_due, after_change, announced
 from agent.footage.upkeep.hold import Hold, Protection
-from agent.footage.upkeep.retention import (
-    PRODUCT_BEGAN_NS,
-    Breach,
-    Degradation,
-    Lines,
-    Policy,
-    Recorded,
-    Reels,
-    Space,
-    Step,
-    degrade,
-    forecast,
-    reserve_bytes,
-    rungs,
-)
+from agent.footage.upkeep.retention import Breach, Lines, Policy, Space, Step, forecast, reserve_bytes
 from agent.footage.upkeep.spare_room import SpareRoom
 from agent.seldom import Seldom
 
@@ -51,7 +38,6 @@ LOOK_NS: Final = 5 * 10**9
 STEP_NS: Final = 5 * 10**8
 """A step that has more to delete ends after so long: other chores wait."""
 
-NOTE: Final = "retention.dues"
 NOTE_NS: Final = 60 * 10**9
 STUCK_RETRY_NS: Final = 60 * 10**9
 
@@ -106,6 +92,8 @@ class Retention:
         self._lasting: Breach | None = None
         self._change: tuple[tuple[str, str | int | float | bool], ...] = ()
         self._stuck: dict[str, str] = {}
+        self._stuck_in_quarantine: dict[Path, str] = {}
+        """Told once, and tried again after the next start."""
         self._degradation = Degradation()
         self._status: dict[str, Any] = {}
         self._seldom = Seldom(log, clock)
@@ -125,7 +113,7 @@ class Retention:
         self._next_ns = now.mono_ns + LOOK_NS
         with self._index.reading() as connection:
             if self._dues is None:
-                self._dues = stock.known_dues(connection, NOTE)
+                self._dues = stock.known_dues(connection)
             reels = stock.reels(connection)
             newest_ns = stock.newest_end(connection, reels)
             self._usage.refresh(connection, there=volumes)
@@ -155,7 +143,7 @@ class Retention:
             found.append(Fault(ConditionKind.RETENTION_BREACH, SUBJECT, detail))
         if change := self._change:
             found.append(Fault(ConditionKind.RETENTION_CHANGE, SUBJECT, change))
-        if stuck := dict(self._stuck):
+        if stuck := self._stuck | {str(file): why for file, why in list(self._stuck_in_quarantine.items())}:
             path, why = next(iter(stuck.items()))
             told = (("files", len(stuck)), ("path", path), ("detail", why))
             found.append(Fault(ConditionKind.DELETION_FAILING, SUBJECT, told))
@@ -176,7 +164,7 @@ class Retention:
         }
         if changed or now.mono_ns - self._noted_ns >= NOTE_NS:
             self._noted_ns = now.mono_ns
-            self._index.submit(("INSERT OR REPLACE INTO note VALUES (?, ?)", (NOTE, json.dumps(dues.values()))))
+            self._index.submit(("INSERT OR REPLACE INTO note VALUES (?, ?)", (stock.DUES, json.dumps(dues.values()))))
         day = dues.trusted_ns(now) // self._policy.day_ns
         if (day != self._policy_day or changed) and announced(dues, now, self._wait_ns) is None:
             try:
@@ -283,17 +271,18 @@ class Retention:
         self._quarantine_ns = now.mono_ns + self._policy.day_ns // 24
         before_ns = dues.due_ns("main", now) - QUARANTINE_DAYS * self._policy.day_ns
         for path in volumes.values():
-            files: list[list[Any]] = []
-            for file, size in expired_in_quarantine(path / QUARANTINE, protection, before_ns, PRODUCT_BEGAN_NS):
+            found = expired_in_quarantine(path / QUARANTINE, protection, before_ns, PRODUCT_BEGAN_NS)
+            expired = [(file, size) for file, size in found if file not in self._stuck_in_quarantine]
+            if not expired:
+                continue
+            told = [[file.name, size] for file, size in expired]
+            self._journal.append(Kind.POLICY, {"what": "quarantine", "volume": str(path), "files": told})
+            for file, _ in expired:
                 try:
                     file.unlink(missing_ok=True)
                 except OSError as error:
-                    self._stuck = {**self._stuck, str(file): error.strerror or str(error)}
-                else:
-                    files.append([file.name, size])
-            if files:
-                sync_directory(path / QUARANTINE)
-                self._journal.append(Kind.POLICY, {"what": "quarantine", "volume": str(path), "files": files})
+                    self._stuck_in_quarantine |= {file: error.strerror or str(error)}
+            sync_directory(path / QUARANTINE)
 
     # Recording less.
 

@@ -9,15 +9,15 @@ Invariants
 3. Nothing goes for room before everything past its target is gone, and no more than room asks for.
 4. What goes for room is taken from the reel that has kept the largest share of its own target: no camera is emptied
    for another.
-5. When room is short and nothing may go, that is a breach: it is told, and less is recorded.
+5. When room is short and nothing may go, that is a breach: it is told, and less is recorded (degradation.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from agent.footage.upkeep.due import DAY_NS
+from agent.footage.upkeep.due import DAY_NS, PRODUCT_BEGAN_NS
 from agent.footage.upkeep.hold import Protection
 
 GB: Final = 1_000_000_000
@@ -41,10 +41,6 @@ QUOTA_PART: Final = 0.002
 
 YOUNGEST_PART: Final = 24
 """Even the ring leaves the last day's 24th part, an hour: a disk filled by others is no reason to keep nothing."""
-
-PRODUCT_BEGAN_NS: Final = 1_735_689_600 * 10**9
-"""2025-01-01: nothing was recorded by this product before; an earlier label is a clock that was never set."""
-
 
 OVERLAP_NS: Final = 5 * 10**9
 """Segments of two runs may overlap by this much without anybody's clock being wrong."""
@@ -319,85 +315,3 @@ def forecast(
     until_due = max(0.0, target_days - kept_ns / policy.day_ns)
     never = full_days > until_due or holds_days >= target_days
     return Forecast(min(holds_days, target_days), None if never else full_days)
-
-
-# What is recorded less, when nothing may go.
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One camera and stream that is recorded: its rate in bytes a second, and how important the camera is."""
-
-    camera: str
-    stream: str
-    rate_bytes_s: float
-    importance: int = 5
-
-
-Reels = frozenset[tuple[str, str]]
-
-
-def rungs(recorded: Sequence[Recorded]) -> tuple[Reels, ...]:
-    """What is not recorded at each level of degradation: 0 nothing; 1 the main streams of cameras whose sub stream is
-    recorded; then camera after camera, the least important first. The most important one is never stopped."""
-    subs = {each.camera for each in recorded if each.stream == "sub"}
-    stopped = frozenset(
-        (each.camera, each.stream) for each in recorded if each.stream == "main" and each.camera in subs
-    )
-    levels = [frozenset[tuple[str, str]]()]
-    if stopped:
-        levels.append(stopped)
-    importance = {each.camera: each.importance for each in recorded}
-    for camera in sorted(importance, key=lambda each: (importance[each], each))[:-1]:
-        stopped = stopped | {(each.camera, each.stream) for each in recorded if each.camera == camera}
-        levels.append(stopped)
-    return tuple(levels)
-
-
-CALM_NS: Final = 3600 * 10**9
-"""A level is left, one at a time, after so long without need for it: recording does not flap. With room for so long of
-all that is to be recorded it is left at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Degradation:
-    """How much less is recorded, and since when (monotonic) nothing more was asked."""
-
-    level: int = 0
-    calm_since_ns: int = 0
-
-
-def degrade(
-    now: Degradation,
-    breach: Breach | None,
-    recorded: Sequence[Recorded],
-    left_bytes: int,
-    policy: Policy,
-    mono_ns: int,
-    calm_ns: int = CALM_NS,
-    room_bytes: int = 0,
-) -> Degradation:
-    """The level now. As little is given up as lets what is left (`left_bytes` above the recorder's last ditch) last
-    until the oldest footage is past the minimum. No camera is stopped for a quota, or while the ring is allowed.
-    `room_bytes` is what may be written before room is short again."""
-    levels = rungs(recorded)
-    wanted = 0
-    if breach is None and room_bytes >= sum(each.rate_bytes_s for each in recorded) * calm_ns / 1e9:
-        return Degradation(0, mono_ns)
-    if breach is not None:
-        top = len(levels) - 1
-        if policy.overwrite or breach.rule == "quota":
-            top = 1 if top and any(each.stream == "sub" for each in recorded) else 0
-        wanted = next((n for n in range(top + 1) if _lasts(levels[n], breach, recorded, left_bytes)), top)
-    if wanted >= now.level:
-        return Degradation(wanted, mono_ns)
-    if mono_ns - now.calm_since_ns >= calm_ns:
-        return Degradation(max(wanted, min(now.level - 1, len(levels) - 1)), mono_ns)
-    return now
-
-
-def _lasts(stopped: Reels, breach: Breach, recorded: Iterable[Recorded], left_bytes: int) -> bool:
-    if breach.wait_ns is None or breach.rule == "quota":
-        return False
-    rate = sum(each.rate_bytes_s for each in recorded if (each.camera, each.stream) not in stopped)
-    return rate * breach.wait_ns / 1e9 <= left_bytes

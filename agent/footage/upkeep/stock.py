@@ -27,6 +27,9 @@ MOST_AT_ONCE: Final = 64
 
 SLICE_ROWS: Final = 4096
 
+DUES: Final = "retention.dues"
+"""The note with the state of due times."""
+
 _COLUMNS: Final = "seq, start_ns, end_ns, bytes, volume, path, digest, chain, state"
 
 
@@ -184,9 +187,9 @@ def note(connection: sqlite3.Connection, name: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def known_dues(connection: sqlite3.Connection, name: str) -> Dues | None:
-    """What was noted last; after the index was lost, what the journal says of it."""
-    noted = note(connection, name)
+def known_dues(connection: sqlite3.Connection) -> Dues | None:
+    """The state of due times (`due`) as it was noted last; after the index was lost, what the journal says of it."""
+    noted = note(connection, DUES)
     if noted is not None:
         return dues_of(_plain(noted))
     rows = connection.execute("SELECT detail FROM journal WHERE kind = ? ORDER BY n DESC LIMIT 100", (Kind.POLICY,))

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from agent.clock import Clock, stamp
 from agent.facts import ClockQuality, ConditionKind, Stamp
-from agent.footage import rows
+from agent.footage import lasting_gap, rows
 from agent.footage.coverage import day_of, midnight_ns
 from agent.footage.custody.journal import Journal, JournalWaits
 from agent.footage.custody.journal_chain import Kind
@@ -288,28 +288,28 @@ def _after_start(
         if row is not None and before is not None:
             statements += _since(before, reel, row[0], now, clock)
         if reel not in recorded:
-            statements += rows.turn_gap(*reel, now.wall_ns, GapReason.CONFIGURATION, clock)
+            statements += lasting_gap.turn(*reel, now.wall_ns, GapReason.CONFIGURATION, clock)
             statements.append(rows.put_gap(*reel, Gap(now.wall_ns, None, GapReason.CONFIGURATION), clock))
         elif row is not None and row[1] == GapReason.CONFIGURATION:
-            statements += rows.turn_gap(*reel, now.wall_ns, GapReason.STARTING, clock)
+            statements += lasting_gap.turn(*reel, now.wall_ns, GapReason.STARTING, clock)
     return statements
 
 
 def _since(before: Stretch, reel: Reel, from_ns: int, now: Stamp, clock: RowClock) -> list[Statement]:
     """What becomes of a gap that lasts since `from_ns`, now that the recorder runs again."""
     if before.boot != clock.boot:
-        return rows.begin_gap_anew(*reel, before.to_ns, now.wall_ns, clock)
+        return lasting_gap.begin_anew(*reel, before.to_ns, now.wall_ns, clock)
     told = RowClock(before.boot, before.from_ns - before.from_mono_ns, before.quality)
     statements: list[Statement] = []
     if before.ended == ENDED_UNTOLD and from_ns < before.to_ns:
-        statements += rows.turn_gap(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+        statements += lasting_gap.turn(*reel, before.to_ns, GapReason.POWER_LOSS, told)
     # Where the clock was set back meanwhile, the gap goes on from now.
-    statements.append(rows.pull_gap(*reel, now.wall_ns, clock))
+    statements.append(lasting_gap.pull(*reel, now.wall_ns, clock))
     after = Stretch(0, clock.boot, now.wall_ns, now.wall_ns, now.mono_ns, now.mono_ns, "", ())
     away = between(before, after)
     if away and away[-1].reason == GapReason.CLOCK_STEP:
-        statements += rows.turn_gap(*reel, away[-1].from_ns, GapReason.CLOCK_STEP, told)
-        statements += rows.turn_gap(*reel, now.wall_ns, GapReason.STARTING, clock)
+        statements += lasting_gap.turn(*reel, away[-1].from_ns, GapReason.CLOCK_STEP, told)
+        statements += lasting_gap.turn(*reel, now.wall_ns, GapReason.STARTING, clock)
     return statements
 
 
