@@ -16,7 +16,7 @@ from agent.footage import lasting_gap, rows
 from agent.footage.disk.files import Volume, reels_on, segment_directories
 from agent.footage.index import Index
 from agent.footage.mending.reconcile import gap_reason
-from agent.footage.mending.settling import START_WAIT_S, Found, settle_directory, wait_for_commit
+from agent.footage.mending.settling import Found, settle_directory, wait_for_commit
 from agent.footage.rows import NO_CLOCK, RowClock
 from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason
 
@@ -44,7 +44,7 @@ def recover(volume: Volume, index: Index, rebuilt: bool, progress: Callable[[], 
             found.leave(volume, reel, error)
     for directory in sorted(directories, reverse=True):
         settle_directory(volume, index, directory, found, progress)
-    found.is_late = found.is_late or not wait_for_commit(index, START_WAIT_S)
+    found.is_late = found.is_late or not wait_for_commit(index, found.wait_s)
     found.log()
     return found
 

@@ -73,6 +73,8 @@ class Found:
     """Path -> why it could not be read or mended."""
     were_open: set[tuple[str, str]] = field(default_factory=set)
     """Reels (camera uuid, stream) of which a file was being written."""
+    wait_s: float = START_WAIT_S
+    """How long recording waits for the index."""
     is_late: bool = False
     """The index did not commit in time: recording waits for it no more."""
 
@@ -268,7 +270,7 @@ class _Settling:
         """For what was submitted: it must not fill the memory. Before recording begins, once in vain."""
         if self._found.is_late:
             return
-        came = wait_for_commit(self._index, START_WAIT_S if self._at_start else _COMMITS_WAIT_S)
+        came = wait_for_commit(self._index, self._found.wait_s if self._at_start else _COMMITS_WAIT_S)
         self._found.is_late = self._at_start and not came
 
 
