@@ -12,9 +12,10 @@ import secrets
 import socket
 import uuid
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from agent import onvif_messages as messages
@@ -137,7 +138,10 @@ class _Asking:
             found = []
         if not found:
             found = messages.media_of(self._ask(_DEVICE_PATH, messages.ask_capabilities()))
-        return [(namespace, urlsplit(service).path or "/") for namespace, service in found]
+        try:
+            return [(namespace, urlsplit(service).path or "/") for namespace, service in found]
+        except ValueError as error:
+            raise OnvifFailed(detail(Why.NO_ONVIF, "it names no address")) from error
 
     def _ask(self, path: str, body: str, signed: bool = True) -> ET.Element:
         try:
@@ -176,19 +180,17 @@ class _Asking:
         return messages.username_token(self._username, self._password, secrets.token_bytes(16), created)
 
     def _exchange(self, path: str, message: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        left_s = (self._deadline_ns - self._clock.mono_ns()) / 1e9
-        if left_s <= 0:
-            raise TimeoutError
+        left_s = self._left_s()
         connection = http.client.HTTPConnection(self._host, self._port, timeout=left_s)
         try:
+            connection.connect()
+            connection.sock = _Impatient(connection.sock, self._left_s)
             sent = {"Content-Type": "application/soap+xml; charset=utf-8", "Connection": "close", **headers}
             connection.request("POST", path, message, sent)
             answer = connection.getresponse()
             data = b""
-            while piece := answer.read1(65_536):
+            while len(data) <= messages.MOST_BYTES and (piece := answer.read1(65_536)):
                 data += piece
-                if len(data) > messages.MOST_BYTES or self._clock.mono_ns() > self._deadline_ns:
-                    break
             told: dict[str, str] = {}
             for name, value in answer.getheaders():
                 # Of several ways to log in that are offered, the digest.
@@ -197,6 +199,25 @@ class _Asking:
             return answer.status, told, data
         finally:
             connection.close()
+
+    def _left_s(self) -> float:
+        """How long the device may still take. Raises TimeoutError when that is over."""
+        left_s = (self._deadline_ns - self._clock.mono_ns()) / 1e9
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
+
+class _Impatient(socket.socket):
+    """A connection that is over at its deadline, however slowly an answer drips; a plain one waits anew each byte."""
+
+    def __init__(self, plain: socket.socket, left_s: Callable[[], float]) -> None:
+        super().__init__(plain.family, plain.type, plain.proto, plain.detach())
+        self._left_s = left_s
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self.settimeout(self._left_s())
+        return super().recv_into(buffer, nbytes, flags)
 
 
 def digest_proof(challenge: str, method: str, path: str, username: str, password: str, cnonce: str) -> str:

@@ -235,7 +235,10 @@ def choose(profiles: Sequence[Profile], wish: str, token: str = "") -> Profile |
 def stream_uri_of(root: ET.Element) -> str:
     """The address in an answer to GetStreamUri. Raises BadAnswer."""
     uri = next((each.text or "" for each in root.iter("Uri")), "").strip()
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise BadAnswer("it names no RTSP address") from error
     if parts.scheme not in ("rtsp", "rtsps") or not parts.netloc or any(letter.isspace() for letter in uri):
         raise BadAnswer("it names no RTSP address")
     return uri

@@ -1,8 +1,11 @@
 """From a device's address to its stream: both kinds of login, both kinds of media service, and devices that lie."""
 
 import socket
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,122 @@ def test_a_device_that_accepts_and_says_nothing_costs_bounded_time(tmp_path: Pat
         with pytest.raises(OnvifFailed, match="no_answer"):
             stream_address(Address(f"onvif://127.0.0.1:{listener.getsockname()[1]}"), SystemClock(), patience_s=0.5)
         assert time.monotonic() - began < 5
+
+
+def dripping(connection: socket.socket) -> None:
+    """A byte now and then, for ever: each of them comes in time."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X")
+        time.sleep(0.05)
+
+
+def dripping_body(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.05)
+
+
+def always_later(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.001)
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+
+
+def cut_short(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n<a>")
+
+
+def garbled_length(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: -17\r\n\r\n<a></a>")
+
+
+def too_many_headers(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n<a></a>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (dripping, "no_answer"), (dripping_body, "no_answer"), (always_later, "no_answer"), (endless, "no_onvif"),
+        (cut_short, "no_onvif"), (garbled_length, "no_onvif"), (too_many_headers, "no_onvif"),
+    ],
+)  # fmt: skip
+def test_a_hostile_device_costs_bounded_time_and_memory(
+    tmp_path: Path, answer: Callable[[socket.socket], None], told: str
+) -> None:
+    (tmp_path / "secret").write_text("Geheim!42")
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,), name="hostile-device", daemon=True)
+        serving.start()
+        where = Address(f"onvif://127.0.0.1:{listener.getsockname()[1]}", "tcp", "admin", tmp_path / "secret")
+        with pytest.raises(OnvifFailed, match=told) as failed:
+            stream_address(where, SystemClock(), patience_s=0.6)
+        listener.shutdown(socket.SHUT_RDWR)
+    serving.join(10)
+    assert not serving.is_alive(), "the connection was closed"
+    assert "Geheim" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_a_device_that_sends_us_elsewhere_is_not_followed(devices: Callable[..., OnvifDevice], tmp_path: Path) -> None:
+    other = devices(MAIN, login="digest")
+    device = devices(raw=b"", status=307, headers={"Location": f"http://127.0.0.1:{other.port}/onvif/device_service"})
+    with pytest.raises(OnvifFailed, match="no_onvif"):
+        found(address(device, tmp_path))
+    assert other.asked == []
+
+
+def test_services_elsewhere_are_asked_for_at_the_device(devices: Callable[..., OnvifDevice], tmp_path: Path) -> None:
+    """A device may name any host for its services; user and password go to the one in the settings alone."""
+    device = devices(MAIN, login="wsse")
+    assert "/main" in found(address(device, tmp_path))
+    assert device.asked.count("GetProfiles") == 1
+
+
+@pytest.mark.parametrize("uri", ["rtsp://[::1/x", "rtsp://[bad]/x"])
+def test_an_address_that_cannot_be_read_is_no_address(
+    devices: Callable[..., OnvifDevice], tmp_path: Path, uri: str
+) -> None:
+    with pytest.raises(OnvifFailed, match="no_onvif"):
+        found(address(devices(Stream("P0", "H264", 1920, 1080, uri)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<a>" * 300_000,
+        b"<a>" * 100_000 + b"</a>" * 100_000,
+        b'<a b="' + b"x" * 1_000_000 + b'"/>',
+        b"<a " + b" ".join(b'b%d="x"' % number for number in range(50_000)) + b"/>",
+        b'<?xml version="1.0" encoding="utf-16"?><a/>',
+        b'<!DOCTYPE a [<!ENTITY x "1234567890"><!ENTITY y "&x;&x;&x;&x;&x;&x;&x;&x;">]><a>&y;&y;&y;&y;</a>',
+        b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+    ],
+)
+def test_xml_that_is_made_to_hurt_does_not(data: bytes) -> None:
+    try:
+        root = parse(data)
+    except BadAnswer:
+        return
+    assert profiles_of(root) == []
 
 
 def test_a_camera_is_recorded_by_the_address_of_its_device(devices: Callable[..., OnvifDevice], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from agent.access.console import FAINT, GREEN, RED, Screen
 from agent.clock import SystemClock
 from agent.facts import Text
 from agent.footage.custody.journal import JournalWaits
-from agent.footage.index import IndexBusy
+from agent.footage.index_file import IndexBusy
 from agent.footage.inspection.reindex import NothingToRead, Told, Wanted, reindex
 from agent.wire import Refused, WireError
 

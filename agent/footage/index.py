@@ -8,9 +8,10 @@ Invariants
 5. One process writes: it holds a lock on `footage.lock` beside the database as long as it may.
 6. A database that turns out to be broken, at the start or later, is set aside and never deleted; the new one knows
    that it has to be built again from the files (`rows.is_rebuilding`), until each volume was gone through.
+7. Nobody waits for a disk that does not answer but the thread that writes: `reading` refuses, `failing` tells, what is
+   submitted waits in memory, at most `MAX_WAITING`. What was left out then is looked for in the files afterwards.
 """
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -18,20 +19,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from agent.footage.migrations import MIGRATIONS
-from agent.footage.rows import Statement, put_rebuilding
+from agent.clock import SystemClock
+from agent.footage.index_file import HEAD, IndexBroken, connect, is_broken, prepare, set_aside, take_lock
+from agent.footage.rows import Statement
+from agent.seldom import Seldom
+from agent.woken import WokenThread
 
 log = logging.getLogger(__name__)
 
 FAILING_RETRY_S: Final = 1.0
 MAX_WAITING: Final = 20_000
-"""Statements kept while the disk refuses: a day of four cameras. Beyond it the oldest wait on the disk's files."""
+"""Submissions kept while the disk refuses: hours of 16 cameras. What comes beyond is left to be found in the files."""
 
+MOST_AT_ONCE: Final = 1000
+"""Submissions in one commit: what waited for hours is no single step of many seconds."""
+
+HUNG_S: Final = 5.0
+"""A disk that has not answered for so long is told, and not read from: a busy SD card needs one or two."""
 
 CHECK_S: Final = 10.0
 """An index that is idle looks this often whether its file is still there, and still a database."""
@@ -39,15 +49,11 @@ CHECK_S: Final = 10.0
 ANEW_EVERY_S: Final = 20.0
 """A database is set aside no more often than this."""
 
-_HEAD: Final = b"SQLite format 3\0"
-_LOCK_FILE: Final = "footage.lock"
+DOES_NOT_ANSWER: Final = "the disk of the index does not answer"
+
+_LOOK_S: Final = 0.1
 _CHECK_STEPS: Final = 100_000
 """Of SQLite's virtual machine, between two looks at whether to stop: some milliseconds."""
-
-_TABLES: Final = frozenset({"segment", "gap", "run", "volume", "camera", "hold", "tombstone", "journal", "note"})
-
-_BROKEN: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
 
 _NEVER: Final = (
     sqlite3.IntegrityError,
@@ -57,14 +63,6 @@ _NEVER: Final = (
     OverflowError,
 )
 """What SQLite, or the way to it, says of a row that it will never take: the fault is in the row."""
-
-
-class IndexBroken(Exception):
-    """footage.db cannot be read. The text says what SQLite said."""
-
-
-class IndexBusy(OSError):
-    """Another process writes footage.db."""
 
 
 class Pending:
@@ -84,8 +82,12 @@ class Index:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._queue: deque[Pending] = deque()
-        self._wake = threading.Condition()
-        self._stopping = False
+        self._seldom = Seldom(log, SystemClock())
+        self._busy_since: float | None = None
+        """Since when the disk is asked for something (monotonic seconds)."""
+        self._ready = threading.Event()
+        self._left_out = False
+        """Rows were, since the last that all could be committed."""
         self._failing: str | None = None
         self._broken: str | None = None
         self._lock: int | None = None
@@ -97,10 +99,11 @@ class Index:
         self._prepared = False
         self._not_before = 0.0
         self.generation = 0
-        """How often a database was opened after the start: begun anew, or one that could not be used before."""
+        """How often the index went on without knowing all that it was told: a database was begun anew, one that could
+        not be used before was opened, or rows were left out."""
         self.settling = threading.Lock()
         """Held by who makes the files and the rows of a directory agree, and by who deletes both."""
-        self._thread = threading.Thread(target=self._run, name="footage-index", daemon=True)
+        self._thread = WokenThread("footage-index", self._run, "the footage index did not stop")
 
     def prepare(self) -> None:
         """Make or migrate the database; one that is broken is set aside before. Raises IndexBusy, OSError and
@@ -115,55 +118,62 @@ class Index:
         self._watch()
         self._broken = None
         self._prepared = True
+        self._ready.set()
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write; what `prepare` did not prepare, the thread does."""
         self._thread.start()
+
+    def is_ready(self) -> bool:
+        """Wait until the database is open; False as soon as the disk refuses that, or does not answer."""
+        while not self._ready.wait(_LOOK_S):
+            if self.failing is not None:
+                return False
+        return True
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Commit what waits, then stop. Raises RuntimeError when that takes longer than `timeout_s`."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise RuntimeError("the footage index did not stop")
+        self._thread.stop(timeout_s)
         self._let_go()
 
     @property
     def failing(self) -> str | None:
         """What SQLite says while nothing can be committed, else None."""
-        return self._failing
+        return DOES_NOT_ANSWER if self._hangs() else self._failing
 
     def submit(self, *statements: Statement) -> Pending:
         """Have these statements committed together, after all that were submitted before. Never waits."""
         pending = Pending(statements)
-        with self._wake:
+        with self._thread.wake:
             if len(self._queue) >= MAX_WAITING:
-                log.error("the footage index is far behind; a row is left to be rebuilt from its file")
-                pending.refused = True
-                return pending
-            self._queue.append(pending)
-            self._wake.notify_all()
+                self._left_out = pending.refused = True
+            else:
+                self._queue.append(pending)
+                self._thread.wake.notify_all()
+        if pending.refused:
+            self._seldom.say(logging.ERROR, "behind", "the footage index is far behind; rows are left to their files")
         return pending
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection of the caller's own that can only read. For one short transaction."""
+        """A connection of the caller's own that can only read. For one short transaction. Raises sqlite3.Error, at once
+        while the disk does not answer the thread that writes."""
+        if self._hangs():
+            raise sqlite3.OperationalError(DOES_NOT_ANSWER)
         try:
             with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=2.0)) as connection:
                 connection.row_factory = sqlite3.Row
                 yield connection
         except sqlite3.DatabaseError as error:
-            if _is_broken(error):
+            if is_broken(error):
                 self.report(str(error))
             raise
 
     def report(self, what: str) -> None:
         """The database is broken, somebody saw: it is set aside, and a new one begun. Never waits."""
-        with self._wake:
+        with self._thread.wake:
             self._broken = what
-            self._wake.notify_all()
+            self._thread.wake.notify_all()
 
     def check(self, stop: Callable[[], bool]) -> None:
         """Read the whole database through, unless `stop` says so before, and report it when it is broken. It takes
@@ -181,16 +191,25 @@ class Index:
         if answer != "ok":
             self.report(answer)
 
+    def _hangs(self) -> bool:
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > HUNG_S
+
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
+        thread = self._thread
         try:
             while True:
-                with self._wake:
-                    self._wake.wait_for(lambda: self._queue or self._stopping or self._broken, CHECK_S)
-                    batch = list(self._queue)
-                    stopping = self._stopping
+                self._busy_since = None
+                with thread.wake:
+                    thread.wake.wait_for(
+                        lambda: self._queue or thread.stopping or self._broken or not self._prepared, CHECK_S
+                    )
+                    batch = list(islice(self._queue, MOST_AT_ONCE))
+                    stopping = thread.stopping
                 if stopping and not batch:
                     return
+                self._busy_since = time.monotonic()
                 try:
                     self._look()
                     connection = connection or self._connect()
@@ -199,22 +218,31 @@ class Index:
                     if connection is not None:
                         connection.close()
                         connection = None
-                    if (isinstance(error, IndexBroken) or _is_broken(error)) and self._begin_anew(str(error)):
+                    if (isinstance(error, IndexBroken) or is_broken(error)) and self._begin_anew(str(error)):
                         continue
-                    if self._failing is None:
-                        log.warning("footage index: %s; trying again every %s s", error, FAILING_RETRY_S)
-                    self._failing = str(error)
+                    text = f"footage index: {error}; trying again every {FAILING_RETRY_S} s"
+                    self._seldom.say(logging.WARNING, "failing", text)
+                    self._failing, self._busy_since = str(error), None
                     if stopping:
-                        return
-                    with self._wake:
-                        self._wake.wait_for(lambda: self._stopping, FAILING_RETRY_S)
+                        return  # what waits is in the files, and rows of it can be made again
+                    with thread.wake:
+                        thread.wake.wait_for(lambda: thread.stopping, FAILING_RETRY_S)
                     continue
-                if self._failing is not None:
-                    log.info("footage index: working again")
-                self._failing = None
+                self._works()
         finally:
+            self._busy_since = None
             if connection is not None:
                 connection.close()
+
+    def _works(self) -> None:
+        """The disk took what it was given."""
+        if self._failing is not None:
+            self._seldom.say(logging.INFO, "working", "footage index: working again")
+        self._failing = None
+        with self._thread.wake:
+            if self._left_out and not self._queue:
+                self._left_out = False
+                self.generation += 1
 
     def _look(self) -> None:
         """Whether the database is still the one that was opened. Raises IndexBroken when it is not."""
@@ -228,11 +256,11 @@ class Index:
             raise IndexBroken("the file was deleted") from error
         if inode != self._inode or self._eye is None:
             raise IndexBroken("the file was replaced")
-        head = os.pread(self._eye, len(_HEAD), 0)
+        head = os.pread(self._eye, len(HEAD), 0)
         # A database that was just made may be all in its log, and the file still empty.
-        if head != _HEAD and (head or self._had_head):
+        if head != HEAD and (head or self._had_head):
             raise IndexBroken("the file was overwritten")
-        self._had_head = head == _HEAD
+        self._had_head = head == HEAD
 
     def _watch(self) -> None:
         """Look at the database that is there from now on."""
@@ -255,7 +283,7 @@ class Index:
             self._prepared = False
             self.prepare()
         except (sqlite3.Error, OSError, IndexBroken) as error:
-            log.warning("footage index: no new one can be made: %s", error)
+            self._seldom.say(logging.WARNING, "anew", f"footage index: no new one can be made: {error}")
             return False
         self.generation += 1
         return True
@@ -274,7 +302,7 @@ class Index:
         if not self._prepared:
             self.prepare()
             self.generation += 1
-        return _connect(self.path)
+        return connect(self.path)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Pending]) -> None:
         if not batch:
@@ -288,7 +316,7 @@ class Index:
                         connection.execute(sql, values)
                 except _NEVER as error:
                     # It would fail every time: one bad row must not hold up all the others.
-                    log.warning("footage index refuses a row: %s", error)
+                    self._seldom.say(logging.WARNING, "row", f"footage index refuses a row: {error}")
                     connection.execute("ROLLBACK TO one")
                     pending.refused = True
                 connection.execute("RELEASE one")
@@ -297,77 +325,8 @@ class Index:
             if connection.in_transaction:
                 connection.rollback()
             raise
-        with self._wake:
+        with self._thread.wake:
             for _ in batch:
                 self._queue.popleft()
         for pending in batch:
             pending.done.set()
-
-
-def prepare(path: Path) -> None:
-    """Make or migrate footage.db, in a time that does not grow with it: `Index.check` reads the rest. Raises
-    IndexBroken when what is there is no sound database of ours, and sqlite3.OperationalError when it is sound for all
-    we know but cannot be used now (locked, disk error)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with closing(_connect(path)) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > len(MIGRATIONS):
-                raise IndexBroken(f"made by a newer version ({version})")
-            for number in range(version, len(MIGRATIONS)):
-                connection.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
-            if version == 0:
-                connection.execute(*put_rebuilding())
-            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-            if not names >= _TABLES:
-                raise IndexBroken("tables are missing")
-            for table in ("segment", "gap", "run"):
-                connection.execute(f"SELECT MAX(id) FROM {table}").fetchone()
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and not _is_broken(error):
-            raise
-        raise IndexBroken(str(error)) from error
-
-
-def take_lock(path: Path) -> int:
-    """The right to write the database at `path`, until the descriptor that this returns is closed. Raises IndexBusy
-    when another process has it, and OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number = os.open(path.with_name(_LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(number)
-        raise IndexBusy(error.errno, "another process writes the footage index") from error
-    return number
-
-
-def set_aside(path: Path, stamp: str, why: str = "broken") -> Path:
-    """Move a database out of the way, with its log; nothing is ever deleted. Returns where it went."""
-    target, number = path.with_name(f"{path.name}.{why}-{stamp}"), 0
-    while any(target.with_name(target.name + suffix).exists() for suffix in _PARTS):
-        number += 1
-        target = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
-    for suffix in _PARTS:
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
-    return target
-
-
-_PARTS: Final = ("", "-wal", "-shm")
-
-
-def _is_broken(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF in _BROKEN
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

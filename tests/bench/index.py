@@ -13,7 +13,8 @@ from pathlib import Path
 
 from agent.footage import rows as statements
 from agent.footage.disk.files import create_volume
-from agent.footage.index import Index, _connect, prepare
+from agent.footage.index import Index
+from agent.footage.index_file import connect, prepare
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS, Gap, GapReason
@@ -170,7 +171,7 @@ def fill(path: Path) -> None:
     """An index with the segments of all cameras, in the order of their recording."""
     prepare(path)
     sql, _ = statements.put_segment(next(_rows(1)))
-    with closing(_connect(path)) as connection:
+    with closing(connect(path)) as connection:
         connection.execute("BEGIN")
         connection.executemany(sql, (statements.put_segment(row)[1] for row in _rows(SEGMENTS)))
         for camera in _cameras():

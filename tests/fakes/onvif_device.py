@@ -39,6 +39,8 @@ class Behaviour:
     raw: bytes | None = None
     """Sent as the body of every answer instead of an honest one."""
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent along with `raw`."""
 
 
 class OnvifDevice:
@@ -86,7 +88,7 @@ class OnvifDevice:
         allowed = operation == "GetSystemDateAndTime" or self._allowed(path, body, authorization)
         self.asked.append(operation + "!" * (not allowed))
         if like.raw is not None:
-            return like.status, {"Content-Type": "application/soap+xml"}, like.raw
+            return like.status, {"Content-Type": "application/soap+xml", **like.headers}, like.raw
         if not allowed:
             return self._refusal()
         if operation == "GetServices" and not like.knows_services:

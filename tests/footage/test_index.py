@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from agent.footage import rows
-from agent.footage.index import Index, IndexBroken, IndexBusy, _connect, prepare, set_aside
+from agent.footage.index import Index
+from agent.footage.index_file import IndexBroken, IndexBusy, connect, prepare, set_aside
 from agent.footage.migrations import MIGRATIONS
 from agent.footage.rows import Last, SegmentRow
 from agent.footage.timeline import Gap
+from tests.fakes.gap_rows import gaps_between
 from tests.fakes.waiting import until
 
 
@@ -36,7 +38,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 def gaps(index: Index) -> list[Gap]:
     index.submit().done.wait(5)
     with index.reading() as connection:
-        return rows.gaps_between(connection, "cam", "main", 0, 10**12, 100)
+        return gaps_between(connection, "cam", "main", 0, 10**12, 100)
 
 
 def test_a_row_is_there_once_its_commit_is_told(index: Index) -> None:
@@ -46,7 +48,7 @@ def test_a_row_is_there_once_its_commit_is_told(index: Index) -> None:
 
 
 def test_commits_survive_a_power_cut(index: Index) -> None:
-    with closing(_connect(index.path)) as connection:
+    with closing(connect(index.path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -130,7 +132,7 @@ def test_streams_of_a_camera_stand_side_by_side(index: Index) -> None:
     index.submit(rows.put_gap("cam", "main", Gap(160, None, "stopped"))).done.wait(5)
     with index.reading() as connection:
         assert rows.last_of(connection, "cam", "sub") == Last()
-        assert rows.gaps_between(connection, "cam", "sub", 0, 999, 9) == [Gap(100, None, "starting")]
+        assert gaps_between(connection, "cam", "sub", 0, 999, 9) == [Gap(100, None, "starting")]
 
 
 def test_what_was_deleted_is_counted_on(index: Index) -> None:
@@ -156,7 +158,7 @@ def test_an_index_of_the_first_version_is_migrated(tmp_path: Path) -> None:
     with Index(path).reading() as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
         assert [(each.seq, each.digest) for each in rows.open_segments(connection, "vol")] == [(1, "d")]
-        assert rows.gaps_between(connection, "cam", "main", 0, 20, 9) == [Gap(5, 10, "starting")]
+        assert gaps_between(connection, "cam", "main", 0, 20, 9) == [Gap(5, 10, "starting")]
         plan = str([tuple(each) for each in connection.execute(
             "EXPLAIN QUERY PLAN SELECT * FROM segment WHERE volume = 'vol' AND state = 'open'")])  # fmt: skip
         assert "segment_open" in plan

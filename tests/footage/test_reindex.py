@@ -14,17 +14,20 @@ from agent.footage import rows
 from agent.footage.custody.journal import Journal
 from agent.footage.custody.journal_chain import Kind
 from agent.footage.disk.files import create_volume
-from agent.footage.index import Index, IndexBusy, prepare
+from agent.footage.index import Index
+from agent.footage.index_file import IndexBusy, prepare
 from agent.footage.inspection.effects import effects
 from agent.footage.inspection.reindex import NothingToRead, Told, Wanted, reindex
 from agent.footage.mending.comparison import Comparison
-from agent.footage.mending.recovery import Found, settle_directory, walk_file
+from agent.footage.mending.segment_file import walk_file
+from agent.footage.mending.settling import Found, settle_directory
 from agent.footage.naming import camera_uuid
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS
 from agent.footage.upkeep.hold import Hold
 from tests.fakes.camera import make_clip
 from tests.fakes.filmed import FIRST_SEQ, Film, film, write_reel
+from tests.fakes.gap_rows import gaps_between
 from tests.fakes.waiting import until
 
 FACILITY = "f1"
@@ -139,7 +142,7 @@ def test_holds_and_what_was_deleted_come_back_from_the_volumes(place: Place) -> 
             gone[1].seq,
         )
         assert connection.execute("SELECT COUNT(*) FROM journal").fetchone()[0] == 2
-        assert rows.gaps_between(connection, camera, "main", 0, 2 * T0, 9) == [], "it was no loss of the index"
+        assert gaps_between(connection, camera, "main", 0, 2 * T0, 9) == [], "it was no loss of the index"
 
 
 def test_a_hole_between_files_is_a_gap(place: Place) -> None:
@@ -147,7 +150,7 @@ def test_a_hole_between_files_is_a_gap(place: Place) -> None:
     place.reindex()
     missing = next(row for row in place.rows if row.camera == FORMER and row.seq == FIRST_SEQ + 2)
     with Index(place.index).reading() as connection:
-        found = rows.gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
+        found = gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
     assert [(gap.from_ns, gap.to_ns, gap.reason) for gap in found] == [(missing.start_ns, missing.end_ns, "index_lost")]
 
 
@@ -188,7 +191,7 @@ def test_a_closed_file_that_is_damaged_in_the_middle_is_kept_whole(place: Place)
     assert line["frames"] == whole.frames * 3 // 4
     assert line["end_ns"] == whole.end_ns
     with Index(place.index).reading() as connection:
-        gaps = rows.gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
+        gaps = gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
     assert [(gap.from_ns - whole.start_ns, (gap.to_ns or 0) - whole.start_ns) for gap in gaps] == [(NS, 2 * NS)]
     before = place.lines()
     assert place.reindex().damaged == [whole.path], "a second time it is the same"
@@ -317,7 +320,7 @@ def test_what_plays_after_damage_in_a_file_that_was_being_written_plays(
     assert max(times) == pytest.approx(2.9, abs=0.01)
     with Index(tmp_path / "footage.db").reading() as connection:
         row = connection.execute("SELECT state, frames, bytes, end_ns - start_ns FROM segment").fetchone()
-        gaps = rows.gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
+        gaps = gaps_between(connection, FORMER, "main", 0, 2 * T0, 9)
     assert row[:] == ("recovered", 20, path.stat().st_size, 3 * NS)
     assert [(gap.from_ns - T0, (gap.to_ns or 0) - T0) for gap in gaps] == [(NS, 2 * NS)]
     assert walk_file(path).whole

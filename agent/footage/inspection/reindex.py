@@ -19,10 +19,11 @@ from agent.facts import Text
 from agent.footage import rows
 from agent.footage.custody.journal import Journal
 from agent.footage.disk.files import Volume, VolumeRefused, check_volume, newest_seq, reels_on
-from agent.footage.index import Index, set_aside, take_lock
+from agent.footage.index import Index
+from agent.footage.index_file import set_aside, take_lock
 from agent.footage.inspection.effects import effects
 from agent.footage.mending.comparison import Comparison
-from agent.footage.mending.recovery import wait_for_commit
+from agent.footage.mending.settling import wait_for_commit
 from agent.footage.recording.recorder import Recorder
 from agent.wire import Refused
 

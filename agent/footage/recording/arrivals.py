@@ -1,9 +1,11 @@
 """What a camera's reader hands to the recording thread."""
 
+import threading
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 from av.packet import Packet
 
@@ -69,3 +71,41 @@ class Overflowed:
 
 
 Item = Opened | Arrived | Heard | Ended | Overflowed
+
+
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Half a minute of a 4 Mbit/s stream per camera, while the disk does not answer."""
+
+MAX_WAITING_ITEMS: Final = 4096
+
+
+class Arrivals:
+    """What was read waits here, bounded; packets that do not fit are dropped, and an `Overflowed` says so."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._items: deque[Item] = deque()
+        self._waiting_bytes = 0
+        self._overflowing = False
+
+    def put(self, item: Item) -> None:
+        """Take an item from a reader."""
+        size = item.packet.size if isinstance(item, Arrived | Heard) else 0
+        with self._guard:
+            if size and (self._waiting_bytes + size > MAX_WAITING_BYTES or len(self._items) > MAX_WAITING_ITEMS):
+                if not self._overflowing:
+                    self._overflowing = True
+                    self._items.append(Overflowed())
+                return
+            if size and self._overflowing:
+                return
+            self._waiting_bytes += size
+            self._items.append(item)
+
+    def take(self) -> list[Item]:
+        """Everything since the last call, in order."""
+        with self._guard:
+            items, self._items = list(self._items), deque()
+            self._waiting_bytes = 0
+            self._overflowing = False
+        return items

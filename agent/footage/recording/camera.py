@@ -3,47 +3,45 @@
 The thread that reads writes nothing and holds nothing that others wait for: it may hang in libav (agent/reader.py).
 
 Invariants
-1. What was read waits in one bounded queue; what does not fit is dropped, and the queue says so.
+1. What was read waits in one bounded queue (arrivals.py).
 2. A connection's streams are used as templates only while `with_streams` holds them open.
 3. User and password are in no log line and no error text.
 4. Sound never costs pictures: what it spoils is tried again without it, and a camera that sends nothing but sound
-   is silent.
+   is silent. Sound that is not wanted leaves the reader in no way, whether it was asked for or not.
 """
 
 import logging
 import threading
-from collections import deque
+import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
 from agent.camera_open import Place, open_stream, why
 from agent.camera_words import Why, detail
 from agent.clock import Clock
-from agent.footage.mp4.parameter_sets import parameter_sets
-from agent.footage.recording.arrivals import Arrived, Ended, Heard, Item, Opened, Overflowed, Trouble
+from agent.footage.recording.arrivals import Arrivals, Arrived, Ended, Heard, Item, Opened, Trouble
+from agent.footage.recording.picture_sets import PictureSets
 from agent.footage.recording.sound import Sound, sound_of
 from agent.logins import Logins
 from agent.onvif import OnvifFailed
 from agent.reader import Reader, Turn
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
-"""Half a minute of a 4 Mbit/s stream per camera, while the disk does not answer."""
-
-MAX_WAITING_ITEMS: Final = 4096
-
 BACKOFF_S: Final = (0.5, 1.0, 2.0)
 """Waits between attempts; the last one for ever."""
+
+STEADY_S: Final = 10.0
+"""A connection that lasted so long had nothing wrong with it; one that broke off sooner counts as an attempt. A camera
+that breaks off at once, for ever, makes 1800 files an hour and not 7200."""
 
 LOOK_EVERY_S: Final = 1.0
 """After a password was refused, whether the next attempt is due, or the password file another."""
@@ -94,10 +92,9 @@ class Camera:
         self.read_timeout_s = read_timeout_s
         self._clock = clock
         self._login = (logins or Logins(None, clock)).login(address)
+        self._seldom = Seldom(log, clock)
+        self._arrivals = Arrivals()
         self._guard = threading.Lock()
-        self._items: deque[Item] = deque()
-        self._waiting_bytes = 0
-        self._overflowing = False
         self._reading: _Reading | None = None
         self._connections = 0
         self._reader = Reader(f"camera-{name}", self._work, clock)
@@ -133,11 +130,7 @@ class Camera:
 
     def take(self) -> list[Item]:
         """Everything read since the last call."""
-        with self._guard:
-            items, self._items = list(self._items), deque()
-            self._waiting_bytes = 0
-            self._overflowing = False
-        return items
+        return self._arrivals.take()
 
     def with_streams(self, connection: int, use: Callable[[VideoStream, AudioStream | None], T]) -> T | None:
         """`use` of the streams of this connection while they are certain to exist, or None when it is over. The sound
@@ -147,19 +140,12 @@ class Camera:
 
     def put(self, item: Item, turn: Turn) -> None:
         """Take an item from a reader; used by the reader alone."""
-        size = item.packet.size if isinstance(item, Arrived | Heard) else 0
-        with self._guard:
-            if not self._reader.is_current(turn):
-                return
-            if size and (self._waiting_bytes + size > MAX_WAITING_BYTES or len(self._items) > MAX_WAITING_ITEMS):
-                if not self._overflowing:
-                    self._overflowing = True
-                    self._items.append(Overflowed())
-                return
-            if size and self._overflowing:
-                return
-            self._waiting_bytes += size
-            self._items.append(item)
+        if self._reader.is_current(turn):
+            self._arrivals.put(item)
+
+    def say(self, level: int, kind: str, text: str) -> None:
+        """A line of the log, unless one of this kind was written a moment ago; used by the reader alone."""
+        self._seldom.say(level, kind, f"camera {self.name}: {text}")
 
     def next_connection(self) -> int:
         """A number for a connection, never used before."""
@@ -179,17 +165,21 @@ class Camera:
             if not self._login.may_try():
                 turn.wait(LOOK_EVERY_S)
                 continue
+            began_ns = turn.turned()
             try:
                 ended = reading.connect_and_read(self._login.accepted)
-            except Exception as error:
-                log.exception("camera %s: the reader failed", self.name)
+            except Exception as error:  # noqa: BLE001  # top of the thread: the next connection may do
+                # Where, and of what kind; its text may hold the address, with the password.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                self.say(logging.ERROR, "failed", f"the reader failed with {type(error).__name__}\n{where}")
                 ended = Ended(Trouble.SILENT, detail(Why.ERROR, type(error).__name__), False)
             if turn.over():
                 return  # that it ends now is not the camera's doing
             if ended.trouble is Trouble.REFUSED and ended.asked:
                 self._login.refused()
             self.put(ended, turn)
-            attempt = 0 if ended.was_open else attempt + 1
+            lasted_s = (turn.turned() - began_ns) / 1e9
+            attempt = 0 if ended.was_open and lasted_s > STEADY_S else attempt + 1
             turn.wait(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
 
 
@@ -201,7 +191,6 @@ class _Reading:
         self._turn = turn
         self._clock = clock
         self._place = Place(camera.address, clock)
-        self._sets = b""
         self._doubt_sound = False
         self._guard = threading.Lock()
         self._streams: tuple[int, VideoStream, AudioStream | None] | None = None
@@ -275,7 +264,7 @@ class _Reading:
             return Ended(Trouble.NOT_VIDEO, detail(Why.OTHER_CODEC, codec), False)
         if not stream.codec_context.width or stream.time_base is None:
             return Ended(Trouble.SILENT, detail(Why.NO_KEY_FRAME), False)
-        connection, self._sets = self._camera.next_connection(), b""
+        connection = self._camera.next_connection()
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         nominal = max(1, int(1 / (min(max(rate, LEAST_RATE), MOST_RATE) * stream.time_base)))
         context = stream.codec_context
@@ -288,7 +277,8 @@ class _Reading:
         return self._demux(container, stream, opened, sound)
 
     def _sound(self, container: InputContainer) -> Sound | None:
-        if not container.streams.audio:
+        # Sound that is not to be recorded may come all the same: within a transport stream it is not asked for apart.
+        if not self._camera.wants_sound or not container.streams.audio:
             return None
         stream = container.streams.audio[0]
         try:
@@ -303,12 +293,13 @@ class _Reading:
     def _leave_sound_out(self, reason: str) -> None:
         if reason != self._camera.told_sound:
             self._camera.told_sound = reason
-            log.warning("camera %s: its sound is not recorded: %s", self._camera.name, reason)
+            self._camera.say(logging.WARNING, f"sound {reason}", f"its sound is not recorded: {reason}")
 
     def _demux(self, container: InputContainer, stream: VideoStream, opened: Opened, sound: Sound | None) -> Ended:
         camera, turn, now = self._camera, self._turn, self._clock.mono_ns
         put, gather = camera.put, camera.address.transport == "tcp"
         shown_ns, patience_ns, bad_sound = now(), int(camera.read_timeout_s * 1e9), 0
+        sets = PictureSets(opened)
         try:
             for packet in container.demux(*container.streams.video[:1], *container.streams.audio[:1]):
                 before, turn.turned_ns = turn.turned_ns, now()
@@ -318,10 +309,12 @@ class _Reading:
                     return Ended(Trouble.SILENT, detail(Why.KEY_FRAME_OVERDUE, round(waited_s)), True)
                 if packet.stream_index == stream.index:
                     shown_ns = turn.turned_ns
-                    if packet.is_keyframe and (changed := self._changed(packet, opened)) is not None:
-                        opened = changed
-                        put(opened, turn)
-                    if packet.size:
+                    if packet.is_keyframe and (changed := sets.look(packet, shown_ns)) is not None:
+                        put(changed, turn)
+                        self._tell_picture(changed)
+                    if sets.leaves_out:
+                        sets.left_out += 1
+                    elif packet.size:
                         put(Arrived(packet, turn.turned_ns), turn)
                 elif turn.turned_ns - shown_ns > patience_ns:
                     return Ended(Trouble.SILENT, detail(Why.SOUND_ONLY), True)
@@ -333,7 +326,15 @@ class _Reading:
                     turn.wait(GATHER_S)
         except (OSError, ValueError, av.error.FFmpegError) as error:
             return Ended(Trouble.SILENT, why(error), True)
+        finally:
+            if sets.left_out:
+                text = f"{sets.left_out} packets were left out: its picture was another one every moment"
+                camera.say(logging.WARNING, "left out", text)
         return Ended(Trouble.SILENT, detail(Why.STREAM_ENDED), True)
+
+    def _tell_picture(self, opened: Opened) -> None:
+        text = f"the picture is from now on {opened.width} x {opened.height}"
+        self._camera.say(logging.INFO, "picture", text)
 
     def _hear(self, sound: Sound, packet: "Packet[Any]") -> bool:
         """Hand on a packet of sound; False when it is of no use."""
@@ -343,31 +344,6 @@ class _Reading:
         except (OSError, ValueError, av.error.FFmpegError):
             return False
         return True
-
-    def _changed(self, packet: "Packet[Any]", opened: Opened) -> Opened | None:
-        """The connection anew when this key frame has other parameter sets than those before it."""
-        data = bytes(packet)
-        sets = parameter_sets(opened.codec, data)
-        known, self._sets = self._sets, sets or self._sets
-        if not sets or not known or sets == known:
-            return None
-        size = picture_size(opened.codec, data)
-        if size is None:  # damaged on the way: what was known goes on
-            self._sets = known
-            return None
-        log.info("camera %s: the picture is from now on %s x %s", self._camera.name, *size)
-        return replace(opened, width=size[0], height=size[1], parameter_sets=sets)
-
-
-def picture_size(codec: str, picture: bytes) -> tuple[int, int] | None:
-    """Width and height of a key frame with its parameter sets; None when it cannot be decoded."""
-    decoder = av.CodecContext.create(codec, "r")
-    assert isinstance(decoder, VideoCodecContext)
-    try:
-        frames = [*decoder.decode(Packet(picture)), *decoder.decode(None)]
-    except av.error.FFmpegError:
-        return None
-    return (frames[0].width, frames[0].height) if frames else None
 
 
 _TROUBLES: Final = {

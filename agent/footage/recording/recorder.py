@@ -17,41 +17,33 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from agent.camera_words import Why
-from agent.camera_words import detail as coded
-from agent.clock import Clock
-from agent.facts import ConditionKind, Stamp
+from agent.clock import Clock, stamp
+from agent.facts import Stamp
 from agent.footage import rows
 from agent.footage.chain import SHA256
 from agent.footage.disk.files import newest_seq
 from agent.footage.fault import Fault
-from agent.footage.index import Index, IndexBroken
+from agent.footage.index import Index
 from agent.footage.mending.comparison import Comparison
 from agent.footage.mending.onward import last_on
-from agent.footage.mending.recovery import Found, open_gaps
+from agent.footage.mending.recovery import open_gaps
 from agent.footage.naming import seq_beyond
-from agent.footage.recording.arrivals import Trouble
 from agent.footage.recording.camera import Camera
-from agent.footage.recording.reel import CameraPlan, Store, is_full
-from agent.footage.recording.sync import SLOW_S, SyncThread
+from agent.footage.recording.plan import CameraPlan
+from agent.footage.recording.report import Report
+from agent.footage.recording.store import Store
+from agent.footage.recording.sync import SyncThread
 from agent.footage.recording.track import Track
-from agent.footage.recording.volumes import HUNG_S, RESERVE_BYTES, Disk, Looked, Volumes
+from agent.footage.recording.volumes import HUNG_S, LEAST_STOP_S, RESERVE_BYTES, Looked, Volumes
 from agent.footage.rows import Last
-from agent.footage.timeline import NS, GapReason
+from agent.footage.timeline import NS
 from agent.logins import Logins
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
 TURN_S: Final = 0.25
 """Packets are taken this often: fewer wake-ups than one per packet, and little to lose."""
-
-TOLD_FOR_NS: Final = 120 * NS
-"""How long something that happened once (index rebuilt, file damaged) is told as a condition."""
-
-STUCK_S: Final = 5.0
-"""A recording thread that has not turned for this long waits for the disk."""
-
-Shown = dict[str, str | int | float | bool]
 
 
 class Recorder:
@@ -87,23 +79,24 @@ class Recorder:
             Track(plan, _camera(plan, clock, silent_after_s, logins), self._store, int(silent_after_s * NS))
             for plan in plans
         ]
-        self._told: dict[ConditionKind, tuple[int, Shown]] = {}
+        self._report = Report(self.volumes, index, self._store, clock)
+        self._seldom = Seldom(log, clock)
         self._turned_ns = clock.mono_ns()
-        self._dropped = 0
-        self._slow_until_ns = 0
         self._stop = threading.Event()
+        self._asked_ns: int | None = None
+        """When it was asked to stop."""
         self._life = 0
         self._thread = self._make_thread()
 
     def start(self, prepare: Callable[[], None] = lambda: None) -> None:
         """Open the index (a broken one is moved aside) and begin: with no index at all, if need be."""
+        self.index.start()
         try:
             self._open_index()
-        except (OSError, sqlite3.Error, IndexBroken) as error:
+        except sqlite3.Error as error:
             # Files say themselves what they are: recording goes on, and the index is tried again and again.
             log.error("the footage index cannot be used: %s", error)  # noqa: TRY400 - the text says it all
             self._store.runs = self._clock.wall_ns() // NS  # above every number ever given
-        self.index.start()
         self.volumes.start()
         for track in self._tracks:
             self.index.submit(rows.put_camera(track.plan.uuid, track.plan.id, track.plan.name))
@@ -113,22 +106,29 @@ class Recorder:
 
     def ask_to_stop(self) -> None:
         """Record no more, and begin to close every file. Never waits."""
+        if self._asked_ns is None:
+            self._asked_ns = self._clock.mono_ns()
         for track in self._tracks:
             track.camera.ask_to_stop()
         self._stop.set()
         self.volumes.ask_to_stop()
 
     def stop(self, timeout_s: float = 8.0) -> None:
-        """Close every file, commit every row. Raises RuntimeError when the disk holds that up for too long."""
+        """Close every file, commit every row, all within `timeout_s` of being asked to stop. Raises RuntimeError when a
+        disk holds that up for longer; what hangs keeps nothing else from its end."""
         self.ask_to_stop()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise RuntimeError("the recording thread did not stop: the disk does not answer")
-        self.volumes.stop(timeout_s)
-        self.index.stop(timeout_s)
+        hung = []
+        for stop in (self._join, self.volumes.stop, self.index.stop):
+            passed_s = (self._clock.mono_ns() - (self._asked_ns or 0)) / NS
+            try:
+                stop(max(LEAST_STOP_S, timeout_s - passed_s))
+            except RuntimeError as error:
+                hung.append(str(error))
         for track in self._tracks:
             if not track.camera.join(0.1):
                 log.info("camera %s: the reader still waits for the camera and is left behind", track.plan.id)
+        if hung:
+            raise RuntimeError("; ".join(hung))
 
     def replace_hung(self) -> None:
         """When the recording thread waits for a disk that does not answer and there is another volume, let another
@@ -153,38 +153,7 @@ class Recorder:
 
     def status(self) -> dict[str, Any]:
         """What the verb `status` tells of cameras and volume."""
-        return {
-            "cameras": [
-                {
-                    "id": track.plan.id,
-                    "stream": track.plan.stream,
-                    "name": track.plan.name,
-                    "state": track.state,
-                    "since_ns": track.since_ns,
-                    "detail": track.detail,
-                    "packets": track.packets,
-                    "bytes": track.bytes,
-                    "last_packet_ns": track.last_packet_ns,
-                    "kbit_s": round(track.kbit_s, 1),
-                    "codec": track.codec,
-                    "path": track.path,
-                }
-                for track in self._tracks
-            ],
-            "volumes": [
-                {
-                    "path": str(disk.path),
-                    "uuid": disk.mounted.uuid if disk.mounted else None,
-                    "ok": disk.open,
-                    "free_bytes": disk.room.free_bytes,
-                    "total_bytes": disk.room.total_bytes,
-                    "encrypted": disk.encrypted.value,
-                    "detail": disk.detail,
-                }
-                for disk in self.volumes.disks
-            ],
-            "index": {"ok": self.index.failing is None, "detail": self.index.failing or ""},
-        }
+        return self._report.status(self._tracks)
 
     def live_ends(self, camera_uuid: str, stream: str) -> dict[str, int]:
         """Path below the volume -> end of the footage so far, for files whose row does not say it yet."""
@@ -219,7 +188,7 @@ class Recorder:
 
     def rates(self) -> dict[tuple[str, str], float]:
         """Camera uuid and stream -> what it sends, in bytes a second, of every stream that is to be recorded."""
-        return {track.plan.key: track.kbit_s * 125 for track in self._tracks}
+        return {track.plan.key: track.hearing.kbit_s * 125 for track in self._tracks}
 
     def spare(self, reels: Container[tuple[str, str]]) -> None:
         """Record none of these streams, and all others. May be called by any thread; the next turn takes it up."""
@@ -228,33 +197,22 @@ class Recorder:
 
     def faults(self) -> list[Fault]:
         """Every state that is to be told as a condition, now."""
-        now = self._clock.mono_ns()
-        found = [fault for track in self._tracks for fault in _camera_faults(track, now)]
-        found += [fault for disk in self.volumes.disks for fault in _disk_faults(disk, self.volumes)]
-        if self._store.dropped != self._dropped or self.stuck_s > STUCK_S:
-            self._dropped = self._store.dropped
-            self._slow_until_ns = now + 30 * NS
-        for disk in self.volumes.disks:
-            slow_s = max(disk.sync.slow_s(), self.stuck_s)
-            if slow_s > SLOW_S or now < self._slow_until_ns:
-                found.append(Fault(ConditionKind.DISK_SLOW, _subject(disk), (("sync_s", round(slow_s, 1)),)))
-        if self.index.failing is not None:
-            why = (("detail", self.index.failing),)
-            found.append(Fault(ConditionKind.FOOTAGE_UPKEEP_FAILING, "process/record", why))
-        for kind, (until, shown) in list(self._told.items()):
-            if now < until:
-                found.append(Fault(kind, _subject(self.volumes.disks[0]), tuple(shown.items())))
-        return found
+        return self._report.faults(self._tracks, self.stuck_s)
 
     def _track(self, camera_uuid: str, stream: str) -> Track | None:
         return next((track for track in self._tracks if track.plan.key == (camera_uuid, stream)), None)
+
+    def _join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise RuntimeError("the recording thread did not stop: the disk does not answer")
 
     def _make_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, args=(self._life,), name="recorder", daemon=True)
 
     def _run(self, life: int) -> None:
         while not self._stop.is_set():
-            now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
+            now = stamp(self._clock)
             self._look_at_volumes(now)
             if life != self._life:
                 log.info("a recording thread whose disk did not answer ends: another has gone on")
@@ -266,12 +224,10 @@ class Recorder:
                     log.info("a recording thread whose disk did not answer ends: another has gone on")
                     return
             self._look_at_comparisons()
-            if self._store.damaged is not None:
-                self._tell(ConditionKind.FOOTAGE_DAMAGED, {"path": self._store.damaged})
-                self._store.damaged = None
+            self._report.look_at_damage()
             self._turn_over()
             self._clock.wait(self._stop, TURN_S)
-        now = Stamp(self._clock.wall_ns(), self._clock.mono_ns())
+        now = stamp(self._clock)
         for track in self._tracks:
             self._turn(track, now)
             try:
@@ -287,12 +243,14 @@ class Recorder:
         try:
             track.turn(now)
             track.camera.replace_hung()
-        except Exception:  # top of one camera's work: the others go on
-            log.exception("camera %s: recording failed; beginning anew", track.plan.id)
+        except Exception as error:  # noqa: BLE001  # top of one camera's work: the others go on
+            what = f"{track.plan.subject}: recording failed; beginning anew"
+            self._seldom.say(logging.ERROR, f"failed {type(error).__name__}", what, error)
             try:
                 track.begin_anew()
-            except Exception:
-                log.exception("camera %s: what was being written could not be let go of", track.plan.id)
+            except Exception as worse:  # noqa: BLE001  # the same
+                what = f"{track.plan.subject}: what was being written could not be let go of"
+                self._seldom.say(logging.ERROR, f"not let go {type(worse).__name__}", what, worse)
 
     def _look_at_volumes(self, now: Stamp) -> None:
         looked = self.volumes.look(now, False, self._turn_over)
@@ -312,7 +270,7 @@ class Recorder:
             volume = disk.recovered
             assert volume is not None
             self.index.submit(rows.put_volume(volume.uuid, volume.path, volume.agent_id, volume.created_ns))
-            self._tell_found(found)
+            self._report.found(found)
         resting = [track for track in self._tracks if not track.is_writing]
         known: dict[tuple[str, str], Last] = {}
         gone_through = 0
@@ -345,9 +303,11 @@ class Recorder:
             self.volumes.compare(disk, {track.plan.key: track.seq for track in self._tracks}, found.rebuilt)
 
     def _open_index(self) -> None:
-        self.index.prepare()
+        if not self.index.is_ready():
+            raise sqlite3.OperationalError(self.index.failing or "not open")
         with self.index.reading() as connection:
             self._store.runs = rows.last_run(connection)
+        self._generation = self.index.generation
 
     def _look_at_index(self) -> None:
         """An index that was begun anew is told what is going on; then, or when it was asked for, every file is."""
@@ -372,57 +332,11 @@ class Recorder:
             comparison = disk.comparison
             if comparison is None:
                 continue
-            self._tell_found(comparison.found)
+            self._report.found(comparison.found)
             if comparison.over:
                 disk.comparison = None
-
-    def _tell_found(self, found: Found) -> None:
-        if found.rebuilt and found.recovered:
-            self._tell(ConditionKind.INDEX_REBUILT, {"files": len(found.recovered)})
-        if found.damaged:
-            self._tell(ConditionKind.FOOTAGE_DAMAGED, {"files": len(found.damaged), "path": found.damaged[0]})
-
-    def _tell(self, kind: ConditionKind, shown: Shown) -> None:
-        self._told[kind] = (self._clock.mono_ns() + TOLD_FOR_NS, shown)
-
-
-_KINDS: Final = {
-    Trouble.SILENT: ConditionKind.CAMERA_SILENT,
-    Trouble.REFUSED: ConditionKind.CAMERA_REFUSED,
-    Trouble.NOT_VIDEO: ConditionKind.CAMERA_NOT_VIDEO,
-}
-
-
-def _subject(disk: Disk) -> str:
-    return f"volume/{disk.path}"
-
-
-def _disk_faults(disk: Disk, volumes: Volumes) -> list[Fault]:
-    subject = _subject(disk)
-    others = sum(each.open and each.refused is None for each in volumes.disks if each is not disk)
-    shown = ("others", others)
-    if not disk.open and disk.closed_for is GapReason.DISK_FULL:
-        return [Fault(ConditionKind.DISK_FULL, subject, (("free_bytes", disk.room.free_bytes), shown))]
-    if not disk.open and disk.closed_for is not GapReason.STARTING:
-        failed = disk.closed_for is GapReason.DISK_FAILED
-        kind = ConditionKind.DISK_FAILED if failed else ConditionKind.VOLUME_MISSING
-        return [Fault(kind, subject, (("detail", disk.detail), shown))]
-    if (refused := disk.refused) is not None:
-        kind = ConditionKind.DISK_FULL if is_full(refused) else ConditionKind.DISK_FAILED
-        return [Fault(kind, subject, (("detail", refused.strerror or str(refused)), shown))]
-    return []
 
 
 def _camera(plan: CameraPlan, clock: Clock, silent_after_s: float, logins: Logins | None) -> Camera:
     name = plan.subject.removeprefix("camera/")
     return Camera(name, plan.address, clock, silent_after_s / 2, plan.sound, logins)
-
-
-def _camera_faults(track: Track, now_ns: int) -> list[Fault]:
-    subject = track.plan.subject
-    trouble = track.trouble
-    if trouble is not None:
-        return [Fault(_KINDS[trouble], subject, (("detail", track.detail),))]
-    if track.unrecorded(now_ns):
-        return [Fault(ConditionKind.RECORDING_GAP, subject, (("detail", coded(Why.NO_KEY_FRAME)),))]
-    return []

@@ -1,4 +1,4 @@
-"""The files of one reel (a camera and a stream of it), one after the other, and the gaps between them.
+"""The files of one reel (a camera and a stream of it), one after the other.
 
 Used by the recording thread alone; `live` may be read by any.
 
@@ -9,105 +9,39 @@ Invariants
 4. Every file that is kept is a link of the reel's chain (chain.py), in the order of its number.
 """
 
-import errno
 import logging
 import os
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import av
 from av.packet import Packet
 
-from agent.camera_address import Address
-from agent.clock import Clock, stamp
 from agent.facts import Stamp
 from agent.footage import rows
-from agent.footage.chain import FIRST, SHA256, link
+from agent.footage.chain import FIRST, link
 from agent.footage.disk.files import make_directories
-from agent.footage.gaps import set_forward
-from agent.footage.index import Index, Pending
-from agent.footage.mending.recovery import cut_file, hash_file, walk_file
+from agent.footage.index import Pending
+from agent.footage.mending.segment_file import cut_file, hash_file, walk_file
 from agent.footage.naming import segment_path
 from agent.footage.recording.arrivals import Opened
 from agent.footage.recording.camera import Camera
-from agent.footage.recording.segment import Opener, Segment, create_file
-from agent.footage.recording.volumes import REFUSED_NS, Disk, Volumes
+from agent.footage.recording.plan import CameraPlan
+from agent.footage.recording.reel_end import ReelEnd
+from agent.footage.recording.segment import Segment
+from agent.footage.recording.store import Store
+from agent.footage.recording.volumes import REFUSED_NS, Disk, is_full
 from agent.footage.rows import End, Last, SegmentRow
-from agent.footage.timeline import FAR_OFF_NS, Gap, GapReason, Sane, clock_stepped, first_length_ns
+from agent.footage.timeline import GapReason, Sane, first_length_ns
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
-
-ROW_WAIT_S: Final = 2.0
-"""Footage goes before its index: a row that is not committed in this time does not hold up the file, which
-says itself what it is."""
 
 _WRITTEN_BYTES: Final = 4096
 """With more than the head of a file on it, a disk that was full takes bytes again. One that failed has taken bytes
 only when they are synced."""
-
-MAIN: Final = "main"
-SUB: Final = "sub"
-STREAMS: Final = (MAIN, SUB)
-
-
-@dataclass(frozen=True, slots=True)
-class CameraPlan:
-    """One stream of a camera that is to be recorded. `uuid` names the camera on disk, `id` everywhere else."""
-
-    id: str
-    uuid: str
-    name: str
-    address: Address
-    stream: str = MAIN
-    sound: bool = False
-    """Whether its sound is recorded, too."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What names the reel: camera uuid and stream."""
-        return self.uuid, self.stream
-
-    @property
-    def subject(self) -> str:
-        """What conditions of this stream are told of."""
-        return f"camera/{self.id}" if self.stream == MAIN else f"camera/{self.id}/{self.stream}"
-
-
-class Store:
-    """What all reels share."""
-
-    def __init__(
-        self, index: Index, volumes: Volumes, clock: Clock, boot: str, segment_ns: int, algorithm: str = SHA256
-    ) -> None:
-        self.index = index
-        self.volumes = volumes
-        self.clock = clock
-        self.boot = boot
-        self.segment_ns = segment_ns
-        self.algorithm = algorithm
-        self.runs = 0
-        self.dropped = 0
-        self.damaged: str | None = None
-        """Path of a file whose state on the disk is unknown, until it is told."""
-        self.opener: Opener = create_file
-        self._late: Pending | None = None
-        """A row that the index did not commit in time."""
-
-    def waits_for(self, row: Pending) -> bool:
-        """Wait until a row is committed; False when that takes too long. No other row is waited for until it is: all
-        cameras would be held up for one index."""
-        if self.index.failing is not None or (self._late is not None and not self._late.done.is_set()):
-            return True
-        self._late = None if row.refused or row.done.wait(ROW_WAIT_S) else row
-        return self._late is None
-
-    def next_run(self) -> int:
-        """A number for a run, never used before."""
-        self.runs += 1
-        return self.runs
 
 
 class Reel:
@@ -118,8 +52,7 @@ class Reel:
         self.row: SegmentRow | None = None
         self.limit_ns = 0
         """How long the open file is to become."""
-        self.end_ns: int | None = None
-        """Where the footage ends, for all that is known."""
+        self.end = ReelEnd(plan.key, store)
         self.disk: Disk | None = None
         """The volume that the open file is on, or the last one was."""
         self._is_left = False
@@ -133,16 +66,17 @@ class Reel:
         self._store = store
         self._run_number = 0
         self._put_run: list[rows.Statement] = []
-        self._lasting: tuple[GapReason, str] | None = None
-        """Why there is no footage now."""
+        self._run_files = 0
+        """How many files of the run were kept."""
         self._seq = 0
         self._quality = ""
         self._offset_ns = 0
         """Wall minus monotonic time of the run."""
-        self._end_offset_ns: int | None = None
-        """The same of `end_ns`; None where it was told in another boot."""
         self._previous: str | None = None
         self._chain = FIRST
+        self._connection = self._mute_connection = 0
+        """The present one, and the one whose sound is left out: the file format refused something with it."""
+        self._seldom = Seldom(log, store.clock)
 
     @property
     def live(self) -> dict[str, int]:
@@ -169,10 +103,11 @@ class Reel:
     def leave(self) -> None:
         """Forget the open file, which another object goes on to hold."""
         self._live, self._ended, self._put_run = {}, {}, list(self._put_run)
+        self.end = self.end.elsewhere()
         if self.segment is not None and self.row is not None and self.disk is not None:
             self.segment.file.discard()
             self.disk.sync.finish(self.segment.file, lambda _: None)
-            self.end_ns = self.row.start_ns
+            self.end.is_at(self.row.start_ns, self._offset_ns, self._quality)
         self.segment = self.row = None
 
     @property
@@ -182,9 +117,9 @@ class Reel:
 
     def resume(self, last: Last) -> None:
         """Go on after what is known."""
-        self._seq, self.end_ns, self._previous = last.seq, last.end_ns, last.digest
-        self._chain = last.chain or FIRST
-        self._end_offset_ns = last.clock.offset_ns if last.clock.boot == self._store.boot else None
+        self._seq, self._previous, self._chain = last.seq, last.digest, last.chain or FIRST
+        is_ours = last.clock.boot == self._store.boot
+        self.end.resume(last.end_ns, last.clock.offset_ns if is_ours else None, last.clock.quality)
 
     def skip_to(self, seq: int) -> None:
         """Give no number up to `seq`: a volume that came later holds files with them."""
@@ -205,7 +140,7 @@ class Reel:
         path = segment_path(*self._plan.key, start_ns, self._seq)
         statements: list[rows.Statement] = []
         if run_offset_ns is not None:
-            self._run_number, self._offset_ns = store.next_run(), run_offset_ns
+            self._run_number, self._offset_ns, self._run_files = store.next_run(), run_offset_ns, 0
             self._quality = store.clock.quality().value
             mono_ns = start_ns - run_offset_ns
             self._put_run = [
@@ -218,15 +153,16 @@ class Reel:
         )  # fmt: skip
         pending = store.index.submit(rows.put_segment(row), *statements)
         if not store.waits_for(pending):
-            log.warning("camera %s: the index is slow; %s is recorded before its row", self._plan.id, path.name)
+            text = f"{self._plan.subject}: the index is slow; {path.name} is recorded before its row"
+            self._seldom.say(logging.WARNING, "slow", text)
         try:
             segment = self._create(opened, disk, path, row)
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            store.index.submit(rows.drop_segment(volume.uuid, str(path)))
+            store.index.submit(*self._drop(row))
             self.gap(self._refused(error, disk), _text(error))
             return False
         if segment is None:
-            store.index.submit(rows.drop_segment(volume.uuid, str(path)))
+            store.index.submit(*self._drop(row))
             self.gap(GapReason.CONNECTION_LOST, "")
             return False
         if self.was_left():
@@ -297,8 +233,9 @@ class Reel:
         if self.was_left():
             return False
         self.segment = self.row = None
-        self._live[row.path] = self.end_ns = end_ns
-        self._end_offset_ns = self._offset_ns
+        self._live[row.path] = end_ns
+        self.end.is_at(end_ns, self._offset_ns, self._quality)
+        self._run_files += 1
         size, frames = segment.file.size_bytes, segment.frames
         chain = self._link(row, size, digest)
 
@@ -333,25 +270,27 @@ class Reel:
                 digest = hash_file(segment.path, store.algorithm)
                 chain = self._link(row, size, digest)
         except OSError as error:
-            log.warning("camera %s: %s cannot be read back: %s", self._plan.id, row.path, error)
+            store.seldom.say(logging.WARNING, "unread", f"{row.path} cannot be read back: {error}")
             suspect = True
         if self.was_left():
             return
         if suspect:
             store.damaged = row.path
+        drop = self._drop(row)
+        self._run_files += bool(size)
 
         def closed(_: bool) -> None:
             if size:
-                state = "suspect" if suspect or not _cut_whole(segment.path, size) else "recovered"
+                state = "suspect" if suspect or not self._cut_whole(segment.path, size) else "recovered"
                 end = End(state, end_ns, frames, size, digest, chain)
                 self._ended[row.path] = store.index.submit(rows.end_segment(row.volume, row.path, end))
             else:
-                self._ended[row.path] = store.index.submit(rows.drop_segment(row.volume, row.path))
+                self._ended[row.path] = store.index.submit(*drop)
                 with suppress(OSError):  # the next start removes what is empty
                     segment.path.unlink(missing_ok=True)
 
         disk.sync.finish(segment.file, closed)
-        self.end_ns, self._end_offset_ns = end_ns, self._offset_ns
+        self.end.is_at(end_ns, self._offset_ns, self._quality)
         self.gap(reason, detail)
 
     def closed(self) -> None:
@@ -362,52 +301,39 @@ class Reel:
         """There is no footage from its end on, for this reason; a gap that lasts already takes it."""
         if self.was_left():
             return
-        now = stamp(self._store.clock)
-        self.keep_up_with_clock(now)
-        # An end that lies far in the future was told by another clock, in an earlier life of the machine.
-        begin = now.wall_ns if self.end_ns is None or self.end_ns - now.wall_ns > FAR_OFF_NS else self.end_ns
-        self._lasting = (reason, detail)
-        statements = rows.mark_gap(*self._plan.key, begin, now.wall_ns, reason, detail, self._clock_of(now))
-        self._store.index.submit(*statements)
+        self.end.gap(reason, detail)
 
-    def keep_up_with_clock(self, now: Stamp) -> None:
-        """Where the clock was set since the footage ended, its end is from now on the same moment by the new clock;
-        what was left out by setting it forward is a gap of its own."""
-        offset = now.wall_ns - now.mono_ns
-        if self.end_ns is None or self._end_offset_ns is None or not clock_stepped(self._end_offset_ns, offset):
-            return
-        end_ns = self.end_ns + offset - self._end_offset_ns
-        if end_ns > self.end_ns:
-            left_out = Gap(self.end_ns, end_ns, GapReason.CLOCK_STEP, set_forward(end_ns - self.end_ns))
-            clock = rows.RowClock(self._store.boot, self._end_offset_ns, self._quality)
-            self._store.index.submit(rows.put_gap(*self._plan.key, left_out, clock))
-        self.end_ns, self._end_offset_ns = end_ns, offset
-
-    def clock_was_set(self, before_offset_ns: int, now: Stamp) -> None:
-        """The clock was set while no file is open: the gap that lasts goes on by the new one."""
-        before_ns = now.mono_ns + before_offset_ns
-        statements = rows.split_gap(*self._plan.key, before_ns, now.wall_ns, self._clock_of(now))
-        self._store.index.submit(*statements)
-        if self.end_ns is not None and self._end_offset_ns is not None:
-            self.end_ns += now.wall_ns - before_ns
-            self._end_offset_ns += now.wall_ns - before_ns
-
-    def _clock_of(self, now: Stamp) -> rows.RowClock:
-        return rows.RowClock(self._store.boot, now.wall_ns - now.mono_ns, now.quality.value)
+    def look_at_clock(self, now: Stamp) -> None:
+        """A turn begins at `now`: until the next one, no other wall clock is read."""
+        self.end.look_at_clock(now, self.segment is not None)
 
     def tell_again(self) -> None:
         """The index was begun anew: it is told what is being written, or why nothing is."""
         if self.row is not None:
             self._store.index.submit(*self._put_run, rows.put_segment(self.row))
-        elif self._lasting is not None:
-            self.gap(*self._lasting)
+        else:
+            self.end.tell_again()
 
     def end_gap(self, at_ns: int) -> None:
         """Footage goes on."""
         if self.was_left():
             return
-        self._lasting = None
-        self._store.index.submit(*rows.end_gap(*self._plan.key, at_ns))
+        self.end.end_gap(at_ns)
+
+    def _drop(self, row: SegmentRow) -> list[rows.Statement]:
+        """What forgets a file that holds nothing, and a run that holds no other file."""
+        drop = [rows.drop_segment(row.volume, row.path)]
+        return drop if self._run_files else [*drop, rows.drop_run(self._run_number)]
+
+    def _cut_whole(self, path: Path, keep_bytes: int) -> bool:
+        """Bring a file that was cut to the disk; on the sync thread, which alone may wait for it."""
+        try:
+            cut_file(path, keep_bytes)
+        except OSError as error:
+            text = f"{path.name} is cut, but perhaps not on the disk: {error}"
+            self._store.seldom.say(logging.WARNING, "cut", text)
+            return False
+        return True
 
     def _link(self, row: SegmentRow, size_bytes: int, digest: str) -> str:
         """Bind a file to those before it; what follows is bound to it."""
@@ -426,11 +352,19 @@ class Reel:
             "codec": row.codec, "width": row.width, "height": row.height,
         }  # fmt: skip
         directories, target = make_directories(disk.path, path), disk.path / path
+        self._connection = opened.connection
+        sounds = self._plan.sound and self._mute_connection != opened.connection
         number = store.opener(target)  # not within the camera's lock: the disk may not answer
         segment = self._camera.with_streams(
             opened.connection,
             lambda video, sound: Segment(
-                target, video, described, lambda _: number, opened.parameter_sets, store.algorithm, sound
+                target,
+                video,
+                described,
+                lambda _: number,
+                opened.parameter_sets,
+                store.algorithm,
+                sound if sounds else None,
             ),
         )
         if segment is None:
@@ -444,28 +378,18 @@ class Reel:
     def _refused(self, error: Exception, disk: Disk) -> GapReason:
         mono_ns = self._store.clock.mono_ns()
         if isinstance(error, av.error.FFmpegError) or not isinstance(error, OSError):
-            self.retry_mono_ns = mono_ns + REFUSED_NS
-            log.warning("camera %s: the file format refuses a packet: %s", self._plan.id, _text(error))
+            if self._plan.sound and self._mute_connection != self._connection:
+                self._mute_connection = self._connection  # sound must not cost pictures: is it well without?
+            else:
+                self.retry_mono_ns = mono_ns + REFUSED_NS
+            what = f"{self._plan.subject}: the file format refuses a packet: {_text(error)}"
+            self._seldom.say(logging.WARNING, "format", what)
             return GapReason.NOT_RECORDABLE
         if disk.refused is None:
-            log.warning("camera %s: the disk refuses: %s", self._plan.id, _text(error))
+            what = f"{self._plan.subject}: {disk.path} refuses: {_text(error)}"
+            self._store.seldom.say(logging.WARNING, f"refuses {disk.path}", what)
         disk.refuses(error, mono_ns)
         return GapReason.DISK_FULL if is_full(error) else GapReason.DISK_FAILED
-
-
-def _cut_whole(path: Path, keep_bytes: int) -> bool:
-    """Bring a file that was cut to the disk; on the sync thread, which alone may wait for it."""
-    try:
-        cut_file(path, keep_bytes)
-    except OSError as error:
-        log.warning("%s is cut, but perhaps not on the disk: %s", path.name, error)
-        return False
-    return True
-
-
-def is_full(error: OSError) -> bool:
-    """Whether the disk has no room, or this user no share of it left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _text(error: Exception) -> str:

@@ -54,6 +54,8 @@ def sound_of(stream: AudioStream) -> Sound | None:
 
 
 class _Copied:
+    """Some cameras put a header of their own before every frame (ADTS), which no MP4 takes."""
+
     def __init__(self, stream: AudioStream) -> None:
         self.template = stream
         context, base = stream.codec_context, stream.time_base
@@ -62,7 +64,20 @@ class _Copied:
         self.format = SoundFormat(rate, max(1, SAMPLES * rate // context.sample_rate))
 
     def convert(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        yield packet
+        head_bytes = _adts_bytes(bytes(packet)[:2])
+        if not head_bytes:
+            yield packet
+        elif packet.size > head_bytes:
+            bare = Packet(bytes(packet)[head_bytes:])
+            bare.pts, bare.dts, bare.duration = packet.pts, packet.dts, packet.duration
+            yield bare
+
+
+def _adts_bytes(data: bytes) -> int:
+    """How long the header is that a frame of AAC begins with (ISO/IEC 13818-7, 6.2), 0 when it has none."""
+    if len(data) < 2 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
+        return 0
+    return 7 if data[1] & 1 else 9
 
 
 class _Encoded:

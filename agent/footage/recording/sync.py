@@ -9,7 +9,6 @@ Invariants
 
 import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,8 @@ from agent.clock import Clock
 from agent.footage.disk.files import sync_directory
 from agent.footage.recording.segment import HashedFile
 from agent.footage.recording.writeback import begin_writing, end_writing
+from agent.seldom import Seldom
+from agent.woken import WokenThread
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,10 @@ class SyncThread:
         self._open: dict[int, tuple[HashedFile, list[Path]]] = {}
         self._finished: list[tuple[HashedFile, Callable[[bool], None]]] = []
         self._soon: list[HashedFile] = []
-        self._wake = threading.Condition()
-        self._stopping = False
         self._busy_since_ns: int | None = None
         self._last_took_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="footage-sync", daemon=True)
+        self._seldom = Seldom(log, clock)
+        self._thread = WokenThread("footage-sync", self._run, "the sync thread did not stop: the disk does not answer")
 
     def start(self) -> None:
         """Begin to sync."""
@@ -50,29 +50,24 @@ class SyncThread:
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Close what is finished, then stop. Raises RuntimeError when the disk holds it up longer."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise RuntimeError("the sync thread did not stop: the disk does not answer")
+        self._thread.stop(timeout_s)
 
     def add(self, file: HashedFile, directories: list[Path]) -> None:
         """Sync this file from now on; `directories` hold names that are new and are synced with it."""
-        with self._wake:
+        with self._thread.wake:
             self._open[id(file)] = (file, directories)
 
     def soon(self, file: HashedFile) -> None:
         """Sync this file before the next round: what a run begins with is seconds old when it is written."""
-        with self._wake:
+        with self._thread.wake:
             self._soon.append(file)
-            self._wake.notify_all()
+            self._thread.wake.notify_all()
 
     def finish(self, file: HashedFile, done: Callable[[bool], None]) -> None:
         """Bring the file to the disk whole, close it, and call `done` with whether that worked, on this thread."""
-        with self._wake:
+        with self._thread.wake:
             self._finished.append((file, done))
-            self._wake.notify_all()
+            self._thread.wake.notify_all()
 
     def waits_s(self) -> float:
         """How long the round under way waits for the disk, 0 when there is none."""
@@ -85,16 +80,16 @@ class SyncThread:
         return max(self._last_took_s, (self._mono_ns() - since) / 1e9 if since is not None else 0.0)
 
     def _run(self) -> None:
-        next_round = self._mono_ns() + self._every_ns
+        next_round, thread = self._mono_ns() + self._every_ns, self._thread
         while True:
-            with self._wake:
-                self._wake.wait_for(
-                    lambda: bool(self._finished or self._soon) or self._stopping,
+            with thread.wake:
+                thread.wake.wait_for(
+                    lambda: bool(self._finished or self._soon) or thread.stopping,
                     max(0.0, (next_round - self._mono_ns()) / 1e9),
                 )
                 finished, self._finished = self._finished, []
                 early, self._soon = [self._open[id(file)] for file in self._soon if id(file) in self._open], []
-                stopping = self._stopping
+                stopping = thread.stopping
                 files = list(self._open.values())
             began = self._busy_since_ns = self._mono_ns()
             for file, done in finished:
@@ -117,8 +112,9 @@ class SyncThread:
         whole = self._close(file)
         try:
             done(whole)
-        except Exception:  # top of one file's work: the others are synced on
-            log.exception("what follows the close of %s failed", file.path.name)
+        except Exception as error:  # noqa: BLE001  # top of one file's work: the others are synced on
+            text = f"what follows the close of {file.path.name} failed"
+            self._seldom.say(logging.ERROR, f"close {type(error).__name__}", text, error)
 
     def _write_out(self, files: list[HashedFile]) -> None:
         """Write what is dirty of all of them before any is synced: then one commit of the journal serves all."""
@@ -144,12 +140,12 @@ class SyncThread:
 
     def _fail(self, file: HashedFile, error: OSError) -> None:
         file.failed = error.strerror or str(error)
-        log.warning("sync of %s failed: %s", file.path.name, error)
+        self._seldom.say(logging.WARNING, "failed", f"sync of {file.path.name} failed: {error}")
 
     def _close(self, file: HashedFile) -> bool:
         if file.closed:
             return False
-        with self._wake:
+        with self._thread.wake:
             _, directories = self._open.pop(id(file), (file, []))
         try:
             if file.failed is None:

@@ -12,21 +12,22 @@ Invariants
 import errno
 import logging
 from copy import copy
-from dataclasses import dataclass
-from typing import Any, Final
-
-from av.packet import Packet
+from dataclasses import replace
+from typing import Final
 
 from agent.camera_words import Why, words
 from agent.camera_words import detail as coded
-from agent.clock import stamp
 from agent.facts import Stamp
 from agent.footage import rows
 from agent.footage.recording.arrivals import Arrived, Ended, Heard, Item, Opened, Overflowed, Trouble
 from agent.footage.recording.camera import Camera
-from agent.footage.recording.reel import CameraPlan, Reel, Store
+from agent.footage.recording.hearing import Hearing
+from agent.footage.recording.plan import CameraPlan
+from agent.footage.recording.reel import Reel
+from agent.footage.recording.run_head import MAX_HELD, Held, RunHead, head_of, is_settled
 from agent.footage.recording.soundtrack import Soundtrack
-from agent.footage.recording.volumes import DOES_NOT_ANSWER, Disk
+from agent.footage.recording.store import Store
+from agent.footage.recording.volumes import DOES_NOT_ANSWER, REFUSED_NS, Disk
 from agent.footage.rows import Last
 from agent.footage.timeline import (
     NS,
@@ -34,69 +35,46 @@ from agent.footage.timeline import (
     Raw,
     RunTime,
     Sane,
-    TimeBase,
     advance,
-    begin_run,
     clock_stepped,
     follow,
     key_overdue,
-    sane_head,
     should_cut,
 )
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
-
-SETTLE_NS: Final = 1 * NS
-"""The first packets of a run wait this long, so that the one with the least delay can set its wall time."""
-
-MAX_HELD: Final = 600
 
 UNRECORDED_AFTER_NS: Final = 15 * NS
 """Packets that come for so long without a segment (no key frame) are a fault of their own."""
 
-START_GRACE_NS: Final = 2 * NS
-"""A camera that was never heard may take this much longer: connecting and probing need it."""
-
-
-@dataclass(slots=True)
-class _Held:
-    packet: "Packet[Any]"
-    raw: Raw
-    mono_ns: int
-
 
 class Track:
-    """One stream of one camera. `state`, `packets` and the like may be read by any thread, one value at a time."""
+    """One stream of one camera. `state`, `hearing` and the like may be read by any thread, one value at a time."""
 
     def __init__(self, plan: CameraPlan, camera: Camera, store: Store, silent_after_ns: int) -> None:
         self.plan = plan
         self.camera = camera
         self._reel = Reel(plan, camera, store)
         self._store = store
-        self._silent_after_ns = silent_after_ns
         now = store.clock.mono_ns()
-        self.packets = self.bytes = 0
-        self.last_packet_ns: int | None = None
-        self.trouble: Trouble | None = None
-        self.detail = ""
+        self.hearing = Hearing(now, silent_after_ns)
         self.codec = ""
         self.since_ns = store.clock.wall_ns()
         self.state = "starting"
         """starting, recording, silent, refused, not_video, spared or stopped."""
-        self._last_packet_mono = self._last_written_mono = now + START_GRACE_NS
+        self._last_written_mono = self.hearing.last_mono_ns
         self.spared = self._was_spared = False
         """Whether retention wants this stream not to be recorded, and whether that was taken up."""
         self._opened: Opened | None = None
-        self._held: list[_Held] = []
+        self._held: list[Held] = []
         self._run: RunTime | None = None
         self._run_offset_ns = 0
         self._offset_ns = store.clock.wall_ns() - now
         self._clock_jumped = self._other_picture = False
-        self._last_detail = ""
         self._sound = Soundtrack()
         self._key_ns = 0
-        self._kbit_s = 0.0
-        self._measured = (now, 0)
+        self._seldom = Seldom(log, store.clock)
 
     # What the recorder calls.
 
@@ -108,7 +86,7 @@ class Track:
 
     def leave(self) -> None:
         """Begin anew with the next key frame; called on the copy alone."""
-        self._reel = self._reel.elsewhere()
+        self._reel, self.hearing = self._reel.elsewhere(), copy(self.hearing)
         self._run, self._held, self._sound = None, [], Soundtrack()
         self._reel.gap(GapReason.DISK_SLOW, DOES_NOT_ANSWER)
 
@@ -133,6 +111,16 @@ class Track:
         return self._reel.segment is not None
 
     @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the camera, None when nothing is."""
+        return self.hearing.trouble
+
+    @property
+    def last_packet_ns(self) -> int | None:
+        """When the last packet came."""
+        return self.hearing.last_mono_ns + self._offset_ns if self.hearing.packets else None
+
+    @property
     def seq(self) -> int:
         """The number of the newest file."""
         return self._reel.seq
@@ -152,11 +140,10 @@ class Track:
 
     def turn(self, now: Stamp) -> None:
         """Take what the camera gave since the last turn, and look at the clocks."""
-        before_ns, self._offset_ns = self._offset_ns, now.wall_ns - now.mono_ns
-        if self._run is not None and clock_stepped(self._run_offset_ns, self._offset_ns):
+        self._offset_ns = now.wall_ns - now.mono_ns
+        self._reel.look_at_clock(now)
+        if self._reel.segment is not None and clock_stepped(self._run_offset_ns, self._offset_ns):
             self._clock_jumped = True
-        if self._reel.segment is None and clock_stepped(before_ns, self._offset_ns):
-            self._reel.clock_was_set(before_ns, now)
         disk = self._reel.disk
         if self._reel.segment is not None and disk is not None and not disk.open:
             self.end(disk.closed_for, disk.detail)
@@ -170,7 +157,7 @@ class Track:
             self._spare(now)
         for item in self.camera.take():
             self._take(item)
-        if self._held and self._run is None and now.mono_ns - self._held[0].mono_ns >= SETTLE_NS:
+        if self._run is None and is_settled(self._held, now.mono_ns):
             self._begin()
         self._watch(now)
         self._look_at_state()
@@ -192,7 +179,7 @@ class Track:
         self._last_written_mono = now.mono_ns
         if self._was_spared and self._reel.segment is not None:
             self.end(GapReason.DEGRADED)
-        elif self._was_spared and self.trouble is None:
+        elif self._was_spared and self.hearing.trouble is None:
             self._held = []
             self._reel.gap(GapReason.DEGRADED, "")
 
@@ -212,17 +199,13 @@ class Track:
         self._run, self._held = None, []
         if self._reel.segment is not None:
             self._reel.abandon(GapReason.DISK_FAILED, "internal error")
-
-    @property
-    def kbit_s(self) -> float:
-        """What the camera sends, over the last few seconds."""
-        return self._kbit_s
+        self._reel.retry_mono_ns = self._store.clock.mono_ns() + REFUSED_NS
 
     def _look_at_state(self) -> None:
         if self._reel.segment is not None:
             state = "recording"
-        elif self.trouble is not None:
-            state = self.trouble.value
+        elif self.hearing.trouble is not None:
+            state = self.hearing.trouble.value
         else:
             state = "spared" if self._was_spared else "starting" if self._store.volumes.any_open else "stopped"
         if state != self.state:
@@ -233,7 +216,7 @@ class Track:
         return (
             self._store.volumes.any_well
             and not self._was_spared
-            and self.trouble is None
+            and self.hearing.trouble is None
             and self._reel.segment is None
             and mono_ns - self._last_written_mono > UNRECORDED_AFTER_NS
         )
@@ -258,25 +241,23 @@ class Track:
                 self.codec = item.codec
             case Ended():
                 self.end(GapReason.CONNECTION_LOST, item.detail)
-                self._last_detail = item.detail
-                if item.trouble is not Trouble.SILENT or self.trouble is not None:
-                    self._suffer(item.trouble, item.detail)
+                mono_ns = self._store.clock.mono_ns()
+                self.hearing.ended(item.detail, item.was_open, mono_ns)
+                if item.trouble is not Trouble.SILENT or self.hearing.trouble is not None:
+                    self._suffer(item.trouble, item.detail, mono_ns)
             case Overflowed():
                 self._store.dropped += 1
                 self.end(GapReason.DISK_SLOW, coded(Why.QUEUE_FULL))
 
     def _packet(self, item: Arrived) -> None:
         packet, opened = item.packet, self._opened
-        self.packets += 1
-        self.bytes += packet.size
-        self._last_packet_mono = item.mono_ns
-        self.last_packet_ns = item.mono_ns + self._offset_ns
+        self.hearing.heard(packet.size, item.mono_ns)
         if not self._store.volumes.any_open:
-            self.trouble, self.detail = None, ""  # the camera is well; what is missing is told by the volume
+            self.hearing.is_well()  # what is missing is told by the volume
             return
         if self._was_spared:
-            if self.trouble is not None:
-                self.trouble, self.detail = None, ""
+            if self.hearing.trouble is not None:
+                self.hearing.is_well()
                 self._reel.gap(GapReason.DEGRADED, "")
             return
         if opened is None or item.mono_ns < self._reel.retry_mono_ns:
@@ -295,7 +276,7 @@ class Track:
             missing_ns = arrival_ns - self._run.last_ns
             self.end(GapReason.CAMERA_SILENT, coded(Why.PACKETS_MISSING, f"{missing_ns / NS:.1f}"))
         if key or self._held:
-            self._held.append(_Held(packet, raw, item.mono_ns))
+            self._held.append(Held(packet, raw, item.mono_ns))
             if len(self._held) >= MAX_HELD:
                 self._begin()
 
@@ -305,25 +286,20 @@ class Track:
         opened = self._opened
         if opened is None:
             return
-        base = TimeBase(opened.time_base.numerator, opened.time_base.denominator)
-        times = sane_head([each.raw for each in held], opened.nominal_ticks, base)
-        arrivals = [(each.dts, one.mono_ns + self._offset_ns) for each, one in zip(times, held, strict=True)]
-        self._reel.keep_up_with_clock(stamp(self._store.clock))
-        row = self._reel.row
+        head, row, run = head_of(held, opened), self._reel.row, None
         if self._clock_jumped or row is not None:
             self._sound.begin_anew()
-        self._clock_jumped = False
-        if row is None:
-            run = begin_run(base, arrivals, self._reel.end_ns)
-        else:  # what the camera said of its time was wrong: its footage went on without a break
-            run = begin_run(base, arrivals, row.start_ns + 1)
-            if not self._reel.finish(run.anchor_ns):
-                return
+        if row is not None and (run := self._end_file(row.start_ns, head)) is None:
+            return
+        if run is None or self._clock_jumped:
+            self._clock_jumped = False
+            self._reel.end.keep_up_with_clock()
+            run = head.begin(self._offset_ns, self._reel.end.at_ns)
         if not self._reel.open(opened, run.anchor_ns, self._offset_ns):
             return
-        self.trouble, self.detail = None, ""
+        self.hearing.is_well()
         self._run_offset_ns = self._offset_ns
-        for one, each in zip(held, times, strict=True):
+        for one, each in zip(held, head.times, strict=True):
             run = advance(run, each.dts, one.mono_ns + self._offset_ns)
             if not self._reel.write(one.packet, each, run.last_ns):
                 return
@@ -332,8 +308,21 @@ class Track:
             self._run = run
         self._reel.sync_soon()
         self._key_ns = run.anchor_ns
-        self._last_written_mono = self._last_packet_mono
+        self._last_written_mono = self.hearing.last_mono_ns
         self._write_sound()
+
+    def _end_file(self, start_ns: int, head: RunHead) -> RunTime | None:
+        """What the camera said of its time was wrong, its footage went on without a break: the file that began at
+        `start_ns` ends where the run that begins now begins, by the clock that told when it began. None when it cannot
+        be ended."""
+        run = head.begin(self._run_offset_ns if self._clock_jumped else self._offset_ns, start_ns + 1)
+        if run.anchor_ns <= start_ns:
+            run = replace(run, anchor_ns=start_ns + 1, last_ns=start_ns + 1)
+        if not self._reel.finish(run.anchor_ns):
+            return None
+        if self._clock_jumped:
+            self._reel.gap(GapReason.CLOCK_STEP, "")
+        return run
 
     def _write_sound(self) -> None:
         """Bring the sound whose time is known into the file that is open."""
@@ -358,13 +347,13 @@ class Track:
         if should_cut(key, moved.last_ns - row.start_ns, self._reel.limit_ns, new_run or self._other_picture):
             self._other_picture = False
             if moved.far_off and not self._clock_jumped:
-                self._held = [_Held(packet, raw, mono_ns)]  # the file ends where these packets begin
+                self._held = [Held(packet, raw, mono_ns)]  # the file ends where these packets begin
                 return
             if not self._reel.finish(moved.last_ns):
                 return
             if new_run:
                 self._reel.gap(GapReason.CLOCK_STEP, "")
-                self._held = [_Held(packet, raw, mono_ns)]
+                self._held = [Held(packet, raw, mono_ns)]
                 return
             if not self._reel.open(opened, moved.last_ns):
                 return
@@ -381,26 +370,18 @@ class Track:
         elif row is not None and key_overdue(at_ns - row.start_ns, self._reel.limit_ns):
             self.camera.connect_anew(opened.connection, (at_ns - self._key_ns) / NS)
 
-    def _suffer(self, trouble: Trouble, detail: str) -> None:
-        if self.trouble is trouble:
-            self.detail = detail
-            return
-        self.trouble, self.detail = trouble, detail
-        log.warning("%s: %s: %s", self.plan.subject, trouble.value, words(detail).en)
-        self.end(_GAPS[trouble], detail)
-        self._reel.gap(_GAPS[trouble], detail)
+    def _suffer(self, trouble: Trouble, detail: str, mono_ns: int) -> None:
+        if self.hearing.suffers(trouble, detail, mono_ns):
+            text = f"{self.plan.subject}: {trouble.value}: {words(detail).en}"
+            self._seldom.say(logging.WARNING, trouble.value, text)
+            self.end(_GAPS[trouble], detail)
+            self._reel.gap(_GAPS[trouble], detail)
 
     def _watch(self, now: Stamp) -> None:
-        since, before = self._measured
-        if now.mono_ns - since >= 5 * NS:
-            self._kbit_s = (self.bytes - before) * 8e6 / (now.mono_ns - since)
-            self._measured = (now.mono_ns, self.bytes)
-        silent_ns = now.mono_ns - self._last_packet_mono
-        if silent_ns < self._silent_after_ns:
-            return
-        if self.trouble is None:
-            seen = self._last_detail if self._reel.segment is None and self._last_detail else coded(Why.NO_PACKETS)
-            self._suffer(Trouble.SILENT, seen)
+        self.hearing.measure(now.mono_ns)
+        if self.hearing.is_silent(now.mono_ns):
+            is_recording = self._reel.segment is not None
+            self._suffer(Trouble.SILENT, self.hearing.why_silent(is_recording), now.mono_ns)
 
 
 _GAPS: Final = {

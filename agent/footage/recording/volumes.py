@@ -10,6 +10,7 @@ Invariants
 5. A disk that refuses bytes is tried more and more seldom while another takes them; else every `REFUSED_NS`.
 """
 
+import errno
 import logging
 import os
 import sqlite3
@@ -26,10 +27,12 @@ from agent.footage.disk.encryption import Encrypted
 from agent.footage.disk.files import Room, Volume, VolumeRefused, check_volume, room_on
 from agent.footage.index import Index
 from agent.footage.mending.comparison import Comparison
-from agent.footage.mending.recovery import Found, recover
+from agent.footage.mending.recovery import recover
+from agent.footage.mending.settling import Found
 from agent.footage.recording.spread import Seen, choose
 from agent.footage.recording.sync import SyncThread
 from agent.footage.timeline import NS, GapReason
+from agent.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ RECOVERY_RETRY_NS: Final = 10 * NS
 
 REFUSED_NS: Final = 5 * NS
 """A disk that refused a byte is tried again after this long."""
+
+LEAST_STOP_S: Final = 0.5
+"""So long each part is given to stop, however long those before it needed."""
 
 MOST_DOUBLINGS: Final = 7
 """Beside another volume, a failing disk is tried after 5 s, 10 s, ... at last every 11 minutes: every try costs the
@@ -141,6 +147,14 @@ class Disk:
         if self.comparison is not None:
             self.comparison.ask_to_stop()
 
+    def stop(self, timeout_s: float) -> None:
+        """Close what is finished on it. Raises RuntimeError when it holds that up longer."""
+        self.sync.stop(timeout_s)
+        if self.comparison is not None and not self.comparison.join(timeout_s):
+            raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
+        if self.probe is not None and not self.probe.join(LEAST_STOP_S):
+            log.warning("%s does not answer; it is left behind", self.path)
+
     def was_left(self) -> bool:
         """Whether it was found to hang meanwhile; it may become true at any moment."""
         return self.is_hung
@@ -182,6 +196,7 @@ class Volumes:
         self._index = index
         self._clock = clock
         self._reserve_bytes = reserve_bytes
+        self._seldom = Seldom(log, clock)
         self._recovered: list[tuple[Disk, Found]] = []
         """Not told yet."""
 
@@ -198,12 +213,15 @@ class Volumes:
 
     def stop(self, timeout_s: float) -> None:
         """Close what is finished. Raises RuntimeError when a disk holds that up longer."""
+        hung: list[str] = []
+        end_ns = self._clock.mono_ns() + int(timeout_s * NS)
         for disk in self.disks:
-            if disk.probe is not None and not disk.probe.join(1.0):
-                log.warning("%s does not answer; it is left behind", disk.path)
-            if disk.comparison is not None and not disk.comparison.join(timeout_s):
-                raise RuntimeError("the comparison of volume and index did not stop: the disk does not answer")
-            disk.sync.stop(timeout_s)
+            try:
+                disk.stop(max(LEAST_STOP_S, (end_ns - self._clock.mono_ns()) / NS))
+            except RuntimeError as error:
+                hung.append(f"{disk.path}: {error}")
+        if hung:
+            raise RuntimeError("; ".join(hung))
 
     def choose(self, current: Disk | None) -> Disk | None:
         """Where a new file of a reel goes that was last recorded to `current`; None when nothing can be written."""
@@ -310,7 +328,7 @@ class Volumes:
             self._close(disk, GapReason.DISK_FULL, f"{disk.room.free_bytes} bytes free")
         elif not disk.open:
             disk.open, disk.detail = True, ""
-            log.info("recording to %s", disk.path)
+            self._seldom.say(logging.INFO, f"open {disk.path}", f"recording to {disk.path}")
         return found
 
     def _takes_again(self, disk: Disk, now: Stamp) -> bool:
@@ -321,7 +339,7 @@ class Volumes:
             probe, disk.probe = disk.probe, None
             error = probe.error
             if error is None:
-                log.info("%s takes bytes again", disk.path)
+                self._seldom.say(logging.INFO, f"again {disk.path}", f"{disk.path} takes bytes again")
                 disk.accepts(probe.refusals)
                 return disk.open
             disk.refuses(error, now.mono_ns)
@@ -339,7 +357,8 @@ class Volumes:
         try:
             return recover(volume, self._index, rebuilt, progress)
         except sqlite3.Error as error:
-            log.error("nothing is recovered: the footage index cannot be read: %s", error)  # noqa: TRY400
+            text = f"nothing is recovered: the footage index cannot be read: {error}"
+            self._seldom.say(logging.ERROR, "unread", text)
             return Found(rebuilt)
 
     def _lose(self, disk: Disk, reason: GapReason, detail: str) -> None:
@@ -347,8 +366,9 @@ class Volumes:
         self._close(disk, reason, detail)
 
     def _close(self, disk: Disk, reason: GapReason, detail: str) -> None:
-        if disk.open or disk.detail != detail:
-            log.error("nothing can be recorded to %s: %s", disk.path, detail)
+        if disk.open or disk.closed_for is not reason or disk.detail != detail:
+            text = f"nothing can be recorded to {disk.path}: {detail}"
+            self._seldom.say(logging.ERROR, f"{reason} {disk.path}", text)
         disk.open, disk.closed_for, disk.detail = False, reason, detail
         if reason is not GapReason.DISK_FULL:
             disk.recovered = None  # what comes back is looked at as though it were new
@@ -357,3 +377,8 @@ class Volumes:
     def _compare_no_more(self, disk: Disk) -> None:
         if disk.comparison is not None:
             disk.comparison.ask_to_stop()
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk has no room, or this user no share of it left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
