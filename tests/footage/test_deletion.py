@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.footage.mending.segment_file import quarantine
 from agent.footage.upkeep import stock
-from agent.footage.upkeep.deletion import Deletion, expired_in_quarantine
+from agent.footage.upkeep.deletion import Deletion, DeletionWaits, expired_in_quarantine
 from agent.footage.upkeep.hold import Hold, Protection
 from agent.footage.upkeep.retention import Reason, Stored
 from tests.fakes.kept import DAY_S, Kept, S, seqs
@@ -236,3 +237,56 @@ def test_quarantine_ends_after_its_term_unless_it_is_held_or_its_time_is_none(ke
     assert found(hold, seen_ns + DAY_S * S) == ["strange.mp4"]
     assert found(FREE, seen_ns - DAY_S * S) == []
     assert found(FREE, seen_ns + DAY_S * S, floor_ns=seen_ns + 5 * S) == []
+
+
+@pytest.mark.parametrize("at", ["before it begins", "after a crash"])
+def test_a_volume_that_is_taken_away_meanwhile_buries_nothing(kept: Kept, at: str) -> None:
+    """The mount point of a disk that was pulled is an empty folder: no file is there, and none was deleted."""
+    fill(kept)
+    batch = [(each, Reason.EXPIRED) for each in stored(kept, kept.a)[:3]]
+    dying = Dying(kept.index, kept.journal, 30)
+    dying.at = "after the mark"
+    with pytest.raises(Killed):
+        dying.delete(batch, kept.volumes(), 5, 5)
+    away = kept.volume.rename(kept.volume.with_name("away"))
+    kept.volume.mkdir()
+    deletion = Deletion(kept.index, kept.journal, 30)
+    attempts = {
+        "before it begins": lambda: deletion.delete(batch, kept.volumes(), 5, 5),
+        "after a crash": lambda: deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS),
+    }
+    with pytest.raises(DeletionWaits):
+        attempts[at]()
+    assert kept.tombstones() == []
+    assert seqs(kept.rows(), kept.a) == [1, 2, 3, 4, 5, 6]
+    kept.volume.rmdir()
+    away.rename(kept.volume)
+    hold = Protection([Hold("h", kept.a, 0, None, "ann", "why", None, 0, None)], 0)
+    assert len(deletion.finish(kept.volumes(), hold, 5, 5, ENDED_NS).kept) == 3, "and a hold that came meanwhile holds"
+    assert len(kept.files(kept.a)) == 6
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_segment_that_a_hold_saved_is_what_it_was(kept: Kept, restarted: bool) -> None:
+    fill(kept)
+    kept.index.submit(("UPDATE segment SET state = 'suspect' WHERE seq = 2", ())).done.wait(5)
+    dying = Dying(kept.index, kept.journal, 30)
+    dying.at = "after the mark"
+    with pytest.raises(Killed):
+        dying.delete([(each, Reason.EXPIRED) for each in stored(kept, kept.a)[:3]], kept.volumes(), 5, 5)
+    hold = Protection([Hold("h", kept.a, 0, None, "ann", "why", None, 0, None)], 0)
+    deletion = Deletion(kept.index, kept.journal, 30) if restarted else dying
+    deletion.finish(kept.volumes(), hold, 5, 5, ENDED_NS)
+    assert [state for camera, _, _, state in kept.rows() if camera == kept.a][:3] == ["closed", "suspect", "closed"]
+
+
+def test_a_second_file_of_a_name_in_quarantine_is_held_as_the_first_is(kept: Kept) -> None:
+    folder = kept.volume / "quarantine"
+    row = kept.add()
+    for _ in range(2):
+        (kept.volume / row.path).write_bytes(b"x")
+        quarantine(kept.volume, row.path)
+    seen_ns = max(each.stat().st_ctime_ns for each in folder.iterdir())
+    hold = Protection([Hold("h", kept.a, row.start_ns, None, "", "", None, 0, None)], 0)
+    assert len(list(expired_in_quarantine(folder, FREE, seen_ns + 1, 0))) == 2
+    assert list(expired_in_quarantine(folder, hold, seen_ns + 1, 0)) == []

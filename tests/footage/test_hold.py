@@ -1,5 +1,7 @@
 """Holds: what they protect, what an incident asks for, and what the journal gives back."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 from hypothesis import given
 
@@ -12,6 +14,7 @@ from agent.footage.upkeep.hold import (
     Protection,
     cameras_of,
     carried,
+    given_term,
     hold_of,
     incident_holds,
     released,
@@ -163,3 +166,38 @@ def test_footage_that_was_held_is_held_where_it_is_moved_to(
     was = any(each.active(-1) and each.covers("a", start_ns, end_ns) for each in holds)
     assert any(each.covers("a", start_ns + by_ns, end_ns + by_ns) for each in moved) == was
     assert all(each.camera == "a" for each in moved)
+
+
+def test_a_hold_that_the_wrong_clock_made_moves_with_its_term() -> None:
+    """The machine began in 1970, and an incident was over before the time was known: by its own term its hold would be
+    over the moment the clock is set."""
+    in_1970, by_ns = 3600 * NS, T
+    made = hold(in_1970, in_1970 + 60 * NS, until_ns=in_1970 + TERM)
+    made = replace(made, made_ns=in_1970 + 90 * NS)
+    (moved,) = carried([made], "a", in_1970, in_1970 + 120 * NS, by_ns)
+    assert moved.until_ns == in_1970 + TERM + by_ns
+    assert moved.active(in_1970 + by_ns + TERM - 1)
+
+
+def test_a_hold_that_the_right_clock_made_keeps_its_term() -> None:
+    """A person held footage of a wrong label for thirty days: not for thirty days and half a century."""
+    made = hold(3600 * NS, 3660 * NS, until_ns=T + 30 * DAY_NS)
+    (moved,) = carried([made], "a", 3600 * NS, 3700 * NS, T - 2 * DAY_NS)
+    assert moved.until_ns == T + 30 * DAY_NS
+
+
+def test_an_incident_that_ended_by_a_clock_that_was_never_set_has_no_term_yet() -> None:
+    told = {"id": "i", "kind": "panic", "state": "reset", "triggered_ns": 3600 * NS, "reset_ns": 3700 * NS}
+    (held,) = incident_holds(told, ["a"], 3800 * NS, TERM)
+    assert (held.to_ns, held.until_ns) == (3700 * NS + AFTER_NS, None)
+    assert given_term(held, T, TERM) == replace(held, until_ns=T + TERM)
+
+
+def test_an_incident_that_is_told_of_again_goes_on() -> None:
+    told = {"id": "i", "kind": "panic", "state": "triggered", "triggered_ns": T, "reset_ns": None}
+    (held,) = incident_holds(told, ["a"], T, TERM)
+    lost = given_term(held, T + DAY_NS, TERM)
+    assert (lost.to_ns, lost.until_ns) == (T + DAY_NS + AFTER_NS, T + DAY_NS + AFTER_NS + TERM)
+    assert wanted_change(lost, held) == held, "it was open all the time"
+    (over,) = incident_holds({**told, "state": "reset", "reset_ns": T + 60 * NS}, ["a"], T, TERM)
+    assert wanted_change(lost, over) is None, "and never ends earlier than it was told to"

@@ -1,14 +1,17 @@
 """The chore of holds: what incidents ask for, whatever the order of starts, and what people may do."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.facts import Text
-from agent.footage.upkeep.hold import AFTER_NS, BEFORE_NS, Hold
+from agent.facts import ClockQuality, Text
+from agent.footage.upkeep.due import Dues, Line
+from agent.footage.upkeep.hold import AFTER_NS, BEFORE_NS, Hold, carried
 from agent.footage.upkeep.holds import Holds, Seen
+from agent.footage.upkeep.stock import DUES
 from agent.processes.record_chores import incidents_of
 from agent.wire import MAX_FRAME_BYTES, Peer, Refused, Reply, Request, Server, to_frame
 from tests.fakes.kept import DAY_S, Kept, S, in_memory
@@ -264,3 +267,83 @@ def test_many_holds_are_told_page_by_page_and_each_page_fits_a_frame(rig: Rig) -
         found += [each["id"] for each in page["holds"]]
         start = page["next"]
     assert len(found) == len(set(found)) == 130
+
+
+def know_the_time(rig: Rig) -> None:
+    """As retention notes it."""
+    now = rig.now
+    line = Line(now.wall_ns, now.mono_ns, "boot", started=False)
+    note = ("INSERT OR REPLACE INTO note VALUES (?, ?)", (DUES, json.dumps(Dues(line, {}).values())))
+    rig.index.submit(note).done.wait(5)
+
+
+def live(rig: Rig, minutes: int) -> dict[str, Hold]:
+    for _ in range(minutes):
+        know_the_time(rig)
+        found = rig.turn(60)
+    return found
+
+
+def test_an_incident_that_the_alarm_process_lost_ends_after_an_hour_and_is_held_for_its_term(rig: Rig) -> None:
+    rig.alarm.start()
+    press = rig.press()
+    rig.alarm.incidents = [press]
+    (hold,) = live(rig, 1).values()
+    rig.alarm.incidents = [rig.press("i2", state="reset", reset_ns=rig.clock.wall_ns())]
+    assert live(rig, 50)[hold.id] == hold, "not yet"
+    rig.alarm.stop()
+    live(rig, 20)
+    rig.alarm.start()
+    assert live(rig, 50)[hold.id] == hold, "an hour of answers"
+    ended = live(rig, 40)[hold.id]
+    assert ended.to_ns is not None
+    assert ended.until_ns == ended.to_ns + TERM_NS
+    assert ended.to_ns > press["triggered_ns"] + 3600 * S
+    rig.alarm.incidents = [press]
+    assert live(rig, 2)[hold.id].to_ns is None, "its database was given back"
+
+
+def test_the_end_of_such_a_hold_is_a_row_of_the_journal(rig: Rig) -> None:
+    rig.alarm.start()
+    rig.alarm.incidents = [rig.press()]
+    (hold,) = live(rig, 1).values()
+    rig.alarm.incidents = []
+    live(rig, 90)
+    assert rig.journal_rows("release") == []
+    rig.clock.move(TERM_NS / S + 90 * 60)
+    found = live(rig, 90)[hold.id]
+    (row,) = rig.journal_rows("release")
+    assert found.released_by == row.told()["released_by"] == "record"
+    assert found.released_ns is not None
+    assert found.until_ns is not None
+    assert found.released_ns >= found.until_ns
+
+
+@pytest.mark.parametrize("why", ["clock", "line"])
+def test_without_a_time_that_is_trusted_nothing_is_given_a_term(rig: Rig, why: str) -> None:
+    rig.alarm.start()
+    rig.alarm.incidents = [rig.press()]
+    before = live(rig, 1)
+    rig.alarm.incidents = []
+    if why == "clock":
+        rig.clock.now_quality = ClockQuality.UNKNOWN
+        live(rig, 90)
+    else:
+        rig.clock.step_wall(400 * 86_400)
+        for _ in range(90):
+            rig.turn(60)
+    assert {each.id: each for each in rig.chore.current() or []} == before
+
+
+def test_what_was_carried_to_another_time_while_its_incident_was_open_has_its_term_too(rig: Rig) -> None:
+    rig.alarm.start()
+    press = rig.press()
+    rig.alarm.incidents = [press]
+    (hold,) = live(rig, 1).values()
+    (moved,) = carried([hold], rig.a, hold.from_ns, hold.from_ns + 60 * S, 3600 * S)
+    rig.hold(moved)
+    assert live(rig, 90)[moved.id] == moved, "while it is open"
+    rig.alarm.incidents = [{**press, "state": "reset", "reset_ns": rig.clock.wall_ns()}]
+    found = live(rig, 90)
+    assert found[moved.id].to_ns == moved.to_ns
+    assert (found[moved.id].until_ns or 0) >= (found[hold.id].until_ns or 0)
