@@ -48,6 +48,11 @@ class Evidence:
             first = following if isinstance(following, int) and following > first else None
         return whole
 
+    def vouch(self, film: Film, seq: int) -> Mapping[str, Any] | None:
+        """The checkpoint that signed what a power cut or a disk left of a segment."""
+        asked = {"camera": film.uuid, "stream": film.stream, "first_seq": seq, "last_seq": seq, "loose": True}
+        return self._ask("proof", asked)
+
     def sign(self, digest: str) -> Mapping[str, Any] | None:
         """The signature of the manifest."""
         detail = {"sha256": digest, "who": who(), "why": self._why, "subject": self._subject}
@@ -81,8 +86,9 @@ def _added(whole: dict[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def held(runtime: Path, films: Sequence[Film], output: Path) -> Iterator[None]:
-    """Ask that the footage is not deleted meanwhile. One that goes all the same is a gap of the package."""
+def held(runtime: Path, films: Sequence[Film], output: Path) -> Iterator[Text | None]:
+    """Ask that the footage is not deleted meanwhile; why that is refused, if it is. What goes all the same is a gap of
+    the package."""
     first = min(source.start_ns for film in films for source in film.sources)
     last = max(source.end_ns for film in films for source in film.sources)
     wish = {
@@ -90,13 +96,15 @@ def held(runtime: Path, films: Sequence[Film], output: Path) -> Iterator[None]:
         "why": f"导出 / export: {output.name}", "days": _HELD_DAYS,
     }  # fmt: skip
     holds: list[str] = []
+    refused: Text | None = None
     try:
         answer = call(runtime / "record.sock", "hold", wish, timeout_s=_SLOW_S)
         holds = [str(each["id"]) for each in answer.get("holds", ()) if isinstance(each, dict) and each.get("id")]
-    except (WireError, Refused):
-        pass
+    except (WireError, Refused) as error:
+        why = error.text if isinstance(error, Refused) else Text(str(error), str(error))
+        refused = Text(f"导出期间没有封存：{why.zh}", f"not held while it was exported: {why.en}")
     try:
-        yield
+        yield refused
     finally:
         for each in holds:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 from agent.access.console import YELLOW, Screen
 from agent.access.evidence import length
 from agent.access.export import NOT_YET_NS, gap_line
-from agent.access.package_words import SPOILT, UNSIGNED
+from agent.access.package_words import NAMES_SHOW, SPOILT, UNSIGNED
 from agent.access.times import shown
 from agent.facts import Text
 from agent.footage.exporting.package import Built
@@ -26,6 +26,7 @@ class Told:
     built: Built
     row: Mapping[str, Any]
     problems: Sequence[Text]
+    encrypted: bool = False
 
 
 def for_programs(screen: Screen, told: Told) -> dict[str, Any]:
@@ -67,10 +68,11 @@ def for_people(screen: Screen, told: Told, where: tzinfo) -> None:
             screen.t(f"续传：{told.built.resumed} 段已在", f"resumed: {told.built.resumed} segments were there")
         )
     screen.line(f"{screen.t('文件', 'file')}  {told.output}  {told.built.bytes / 1e6:.1f} MB")
-    if told.built.signature is None:
-        for problem in [UNSIGNED, *told.problems]:
-            screen.problem(problem)
-    else:
+    for problem in [*([UNSIGNED] if told.built.signature is None else []), *told.problems]:
+        screen.problem(problem)
+    if told.encrypted:
+        screen.line(screen.say(NAMES_SHOW), YELLOW)
+    if told.built.signature is not None:
         screen.line(f"{screen.t('设备指纹', 'device fingerprint')}  {told.built.signature.get('fingerprint')}")
     screen.line(f"manifest.json SHA-256  {told.built.manifest_sha256}")
     screen.line(screen.t(f"审计第 {told.row.get('n')} 条", f"audit row {told.row.get('n')}"))

@@ -38,6 +38,11 @@ UNSIGNED: Final = Text(
 )
 SPOILT: Final = Text("录制后被改动过", "changed since it was recorded")
 
+NAMES_SHOW: Final = Text(
+    "密码保护的是内容；zip 里的文件名（摄像机编号与时间）不加密，任何人都能看到",
+    "the password protects what is in the files; their names in the zip (cameras and times) are for everybody to see",
+)
+
 VERDICTS: Final = {
     Verdict.AUTHENTIC: Text(
         "真实：内容未被改动，且由该指纹的设备签名", "authentic: unchanged, and signed by the device of this fingerprint"
@@ -46,6 +51,10 @@ VERDICTS: Final = {
         "一致：内容与清单、签名相符；是否真实，需用设备指纹核对（--fingerprint）",
         "consistent: the files fit the manifest and its signature; whether it is authentic, only the device's "
         "fingerprint tells (--fingerprint)",
+    ),
+    Verdict.INCOMPLETE: Text(
+        "没有发现改动，但不是全部都能证明：见上面标出的分段",
+        "no change was found, but not all of it is proved: see the segments marked above",
     ),
     Verdict.UNSIGNED: Text(
         "没有签名：文件与清单相符，但任何人都可能做出这样的包",
@@ -63,13 +72,50 @@ STANDINGS: Final = {
     Standing.MISSING: Text("缺失", "missing"),
     Standing.EXTRA: Text("多余", "extra"),
     Standing.NOT_AS_RECORDED: SPOILT,
+    Standing.DAMAGED: Text("断电或磁盘损坏，剩余部分已签名", "damaged by a cut or a disk, what is left is signed"),
+    Standing.UNVOUCHED: Text("断电或磁盘损坏，没有签名可证", "damaged by a cut or a disk, and not proved"),
+    Standing.UNLINKED: Text("不在证据链里，只有导出时的签名", "in no chain of evidence: signed at the export alone"),
 }
 
 CHAINS: Final = {
     "proved": Text("证据链连到已签名的检查点", "chained to a signed checkpoint"),
+    "doubtful": Text(
+        "证据链连到已签名的检查点，但有分段没有签名可证",
+        "chained to a signed checkpoint, but for segments that no signature speaks for",
+    ),
     "unproved": Text(
-        "没有证据链可核对（导出时仍在录制的分段，由清单的签名证明）",
-        "no chain of evidence to check (a segment still being recorded at the export is signed by the manifest alone)",
+        "没有证据链可核对：只有导出时的签名，说明是本设备导出的，不说明是本设备录的；过几分钟重新导出可得证据链",
+        "no chain of evidence to check: the signature of the export says that the device handed it out, not that it "
+        "recorded it; exported again in some minutes, it may have one",
     ),
     "broken": Text("证据链断裂", "the chain of evidence is broken"),
 }
+
+MEANS_DAMAGED: Final = Text(
+    "这些分段的末尾在断电或磁盘故障时丢失。能证明的：设备恢复后随即给剩下的部分签了名，此后没有被改动过。不能证明的："
+    "丢失的那几秒里录到了什么，也不能证明丢失一定是断电造成的。",
+    "These segments lost their end to a power cut or a disk. What is proved: the device signed what was left soon "
+    "after, and it was not changed since. What is not: what the lost seconds showed, nor that it was a cut which "
+    "took them.",
+)
+MEANS_UNVOUCHED: Final = Text(
+    "这些分段不完整，记载说是断电或磁盘损坏，但没有签名能证明它们就是当时剩下的内容：不能排除被人截短或改动。请连同其后"
+    "十分钟一起重新导出，或在录像机上运行 yunjian footage verify。",
+    "These segments are not whole. They are said to be damaged by a power cut or a disk, but no signature proves that "
+    "this is what was left: that somebody cut or changed them cannot be ruled out. Export them again together with the "
+    "ten minutes after them, or run `yunjian footage verify` on the recorder.",
+)
+MEANS_UNLINKED: Final = Text(
+    "这些分段不在证据链里：签名只说明导出时就是这样，不说明是本设备录的。",
+    "These segments are in no chain of evidence: that they were so at the export is signed, not that the device "
+    "recorded them.",
+)
+MEANS_MOVED: Final = Text(
+    "这些分段录制时设备的时钟不准，清单里的时间是后来校正的（labelled_ns 是录制时的标记），依据在录像机的日志里：",
+    "The clock was wrong when these segments were recorded; the manifest has the time as it was set right later "
+    "(`labelled_ns` is the label of that time); what it rests on stands in the recorder's journal:",
+)
+MEANS_ABSENT: Final = Text(
+    "证据链里有、包里没有的分段（已到期删除或读不出来，见缺失的时间）：",
+    "in the chain, but not in the package (deleted since, or not readable: see what is missing):",
+)

@@ -20,8 +20,9 @@ from agent.footage.exporting.export import ExportFailed, NoFootage
 from agent.footage.exporting.manifest import Film, is_inside, safe
 from agent.footage.exporting.package import Built, Wanted, build
 from agent.footage.exporting.package_check import WrongPassword, check_package
+from agent.footage.exporting.package_proof import Chain
 from agent.footage.exporting.package_target import open_target, staged
-from agent.footage.exporting.package_verdict import Chain, Judgement, NoPackage, Standing, Verdict
+from agent.footage.exporting.package_verdict import Judgement, NoPackage, Standing, Verdict
 from agent.footage.timeline import NS, Gap
 from tests.fakes.camera import make_clip
 from tests.fakes.evidence import T0, Device, around
@@ -133,7 +134,7 @@ def test_authentic_only_with_the_fingerprint(tmp_path: Path, device: Device, nam
     pack(device, tmp_path / name)
     found = checked(tmp_path / name)
     assert found.verdict is Verdict.CONSISTENT
-    assert found.chains == (Chain(device.uuid, "main", "proved"),)
+    assert found.chains == (Chain(device.uuid, "main", "proved", linked=(1, 2, 3, 4)),)
     assert set(found.files.values()) == {Standing.GOOD}
     assert checked(tmp_path / name, device.fingerprint.replace("-", " ")).verdict is Verdict.AUTHENTIC
     assert checked(tmp_path / name, "00000-" * 7 + "00000").verdict is Verdict.FOREIGN
@@ -207,9 +208,14 @@ def test_a_forgery_signed_with_another_key(tmp_path: Path, device: Device) -> No
     out = tmp_path / "out"
     pack(device, out)
     alter(out / SEGMENT)
-    Device(tmp_path / "other", device.clip).forge(out)
-    assert checked(out).verdict is Verdict.CONSISTENT, "nothing in the package alone can tell"
+    other = Device(tmp_path / "other", device.clip)
+    other.forge(out)
+    assert checked(out).verdict is Verdict.INCOMPLETE, "no checkpoint of that key"
     assert checked(out, device.fingerprint).verdict is Verdict.FOREIGN
+    other.record(T0)
+    pack(other, tmp_path / "all of it")
+    assert checked(tmp_path / "all of it").verdict is Verdict.CONSISTENT, "nothing in the package alone can tell"
+    assert checked(tmp_path / "all of it", device.fingerprint).verdict is Verdict.FOREIGN
 
 
 def test_a_forged_proof_does_not_pass(tmp_path: Path, device: Device) -> None:

@@ -65,8 +65,26 @@ def prove(connection: sqlite3.Connection, camera: str, stream: str, first_seq: i
     }
 
 
+def vouch(connection: sqlite3.Connection, camera: str, stream: str, seq: int) -> dict[str, Any]:
+    """The checkpoint that says what is left of a segment that was not closed as it was recorded (`loose`), as
+    {checkpoint, checkpoint_text}: the first that signed beyond it; where that has no head of it yet, the first after it
+    that has, as long as all between name it. Null when none names it. Raises sqlite3.Error."""
+    found, spoken = _covering(connection, camera, stream, seq), None
+    row = found[0] if found else None
+    while row is not None:
+        loose = read_checkpoint(row).loose
+        named = [each.head for each in loose if (each.camera, each.stream, each.seq) == (camera, stream, seq)]
+        if not named:
+            break
+        spoken = row
+        row = None if named[0] else _next_checkpoint(connection, row.n)
+    text = read_checkpoint(spoken).text.decode() if spoken else None
+    return {"checkpoint": _as_told(spoken) if spoken else None, "checkpoint_text": text}
+
+
 def answer_proof(index: Index, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The verb `proof` {camera, stream, first_seq, last_seq}. Raises Refused and sqlite3.Error."""
+    """The verb `proof` {camera, stream, first_seq, last_seq}; with `loose` what `vouch` says of `last_seq`. Raises
+    Refused and sqlite3.Error."""
     camera, stream, first_seq, last_seq = (args.get(name) for name in ("camera", "stream", "first_seq", "last_seq"))
     if (
         not isinstance(camera, str)
@@ -78,6 +96,8 @@ def answer_proof(index: Index, args: Mapping[str, Any]) -> dict[str, Any]:
         raise Refused("bad_request", Text("证明请求有误", "a proof needs camera, stream, first_seq and last_seq"))
     with index.reading() as connection:
         connection.execute("BEGIN")
+        if args.get("loose") is True:
+            return vouch(connection, camera, stream, last_seq)
         return prove(connection, camera, stream, first_seq, last_seq)
 
 
@@ -100,6 +120,17 @@ def _covering(connection: sqlite3.Connection, camera: str, stream: str, last_seq
 
 def _newest_n(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT COALESCE(MAX(n), 0) FROM journal").fetchone()[0]) + 1
+
+
+def _next_checkpoint(connection: sqlite3.Connection, n: int) -> Row | None:
+    """The first checkpoint after row `n` that can be read."""
+    while row := next(iter(rows_after(connection, n, 1, Kind.CHECKPOINT)), None):
+        try:
+            read_checkpoint(row)
+            return row
+        except NoCheckpoint:
+            n = row.n
+    return None
 
 
 def _signed_at(connection: sqlite3.Connection, n: int, camera: str, stream: str) -> tuple[Row | None, int]:

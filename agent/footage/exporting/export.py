@@ -7,6 +7,7 @@ Invariants
 3. What is missing in the range is told in the result; in the file the pictures before and after are joined.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,21 @@ class ExportFailed(Exception):
     def __init__(self, text: Text) -> None:
         super().__init__(text.en)
         self.text = text
+
+
+def refused(error: OSError) -> ExportFailed:
+    """What to tell of a target that cannot be written."""
+    known = {
+        errno.ENOSPC: Text("目标盘已满", "the target is full"),
+        errno.EFBIG: Text(
+            "目标盘放不下这么大的文件（FAT32 每个文件最大 4 GB）：换用 exFAT 的盘，或缩短时间、不拼接、不用 zip",
+            "the target takes no file of this size (FAT32: 4 GB at most): use a disk with exFAT, or a shorter range, "
+            "no joined files, a folder instead of a zip",
+        ),
+    }
+    reason = error.strerror or str(error)
+    text = known.get(error.errno or 0, Text(reason, reason))
+    return ExportFailed(Text(f"导出失败：{text.zh}", f"the export failed: {text.en}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +261,7 @@ def _write(planned: Sequence[Planned], target: Path, progress: Progress | None) 
             written.append(Exported(final, size, each.frames, each.from_ns, each.to_ns, each.key_ns))
         staged.keep()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ExportFailed(Text(f"导出失败：{reason}", f"the export failed: {reason}")) from error
+        raise refused(error) from error
     finally:
         staged.discard()
     if progress is not None:

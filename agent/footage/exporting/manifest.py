@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from agent.footage.chain import algorithm_of, hash_bytes
 from agent.footage.timeline import NS, Gap, Span
 
 FORMAT: Final = "yunjian-package-1"
@@ -30,10 +29,11 @@ SIGNATURE: Final = "signature.json"
 SUMS: Final = "SHA256SUMS"
 PAGE: Final = "verify.html"
 README: Final = "README.txt"
+_TAKEN: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|joined|proof", re.IGNORECASE)
+"""Names that Windows gives to devices, and those of the package's own folders: none of a camera's."""
+
 UNLISTED: Final = frozenset({MANIFEST, SIGNATURE, SUMS})
 """What the manifest cannot list: itself, what signs it, and what repeats it."""
-
-_LINK: Final = "yunjian-link-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,9 @@ class Source:
     """One recorded segment as the index knows it. `path` is where it lies now; times in UTC nanoseconds.
 
     `digest` is what the recorder hashed, `chain` the head of the chain of evidence after it; None where the index
-    knows none, as for a segment that is still being written. `before` is the head before it and `quality` how good
-    the clock was, as the file itself says.
+    knows none, as for a segment that is still being written. `before` is the head before it, `quality` how good the
+    clock was and `labelled_ns` when it began by that clock, as the file itself says; `start_ns` is another time where
+    the clock was found wrong later. `volume` is the one it lies on.
     """
 
     path: str
@@ -58,6 +59,8 @@ class Source:
     chain: str | None = None
     before: str = ""
     quality: str = ""
+    labelled_ns: int | None = None
+    volume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Circumstances:
 def safe(text: str) -> str:
     """`text` as part of a file name on every system."""
     kept = re.sub(r'[\x00-\x1f<>:"/\\|?*\s]+', "_", text).strip("._")
-    return kept or "_"
+    return f"{kept}_" if _TAKEN.fullmatch(kept) else kept or "_"
 
 
 def is_inside(name: str) -> bool:
@@ -143,49 +146,16 @@ def proof_name(film: Film) -> str:
     return f"proof/{film.title}.json"
 
 
-def link_text(before: str, camera: str, stream: str, link: Sequence[Any]) -> str:
-    """The text whose hash is the head of the chain after a segment (chain.py); `link` is (seq, start, size, digest)."""
-    content = [_LINK, before, camera, stream, *link[:4]]
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-
-
-def proof(film: Film, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What is put into the package of the recorder's answer to `proof`.
-
-    Every link stands there as the text that was hashed: whoever checks it need not print numbers of 64 bits.
-    """
-    before = str(answer.get("before", ""))
-    texts = []
-    for link in answer.get("links", ()):
-        texts.append(link_text(before, film.uuid, film.stream, link))
-        after = link[4]  # not told of a deleted segment between others
-        before = after if isinstance(after, str) else hash_bytes(algorithm_of(link[3]), texts[-1].encode())
-    row = answer.get("checkpoint") or {}
-    told = row.get("detail")
-    detail = told if isinstance(told, Mapping) else {}
-    checkpoint = {
-        "n": row.get("n"), "hash": row.get("hash"), "text": answer.get("checkpoint_text"),
-        "signature": detail.get("signature"),
-    }  # fmt: skip
-    return {
-        "camera": film.uuid,
-        "stream": film.stream,
-        "before": str(answer.get("before", "")),
-        "links": texts,
-        "head": before,
-        "deleted": list(answer.get("deleted", ())),
-        "tombstones": list(answer.get("tombstones", ())),
-        "checkpoint": checkpoint if row else None,
-    }
-
-
 def segment_detail(film: Film, source: Source, zone: tzinfo, found: str | None) -> dict[str, Any]:
     """What the manifest says of a segment beside size and sha256; `found` is the digest of what was packed, by the
     same hash as the recorder's."""
+    moved = source.labelled_ns not in (None, source.start_ns)
     return {
         "camera": film.camera_id, "stream": film.stream, "seq": source.seq,
         "start": local(source.start_ns, zone), "end": local(source.end_ns, zone),
         "start_ns": str(source.start_ns), "end_ns": str(source.end_ns),
+        **({"labelled_ns": str(source.labelled_ns)} if moved else {}),
+        **({"volume": source.volume} if source.volume else {}),
         "codec": source.codec, "width": source.width, "height": source.height, "state": source.state,
         "clock": source.quality, "digest": source.digest, "chain": source.chain,
         "as_recorded": None if source.digest is None or source.state == "open" else found == source.digest,

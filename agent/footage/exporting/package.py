@@ -9,7 +9,7 @@ Invariants
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
@@ -19,8 +19,9 @@ from agent.facts import Text
 from agent.footage.chain import SM3, UnknownHash, algorithm_of, digest_of, new_hash
 from agent.footage.exporting import manifest as made
 from agent.footage.exporting.copying import Progress, Unreadable, pieces_of
-from agent.footage.exporting.export import ExportFailed, NoFootage, Planned, plan_joined
+from agent.footage.exporting.export import NoFootage, Planned, plan_joined, refused
 from agent.footage.exporting.manifest import Circumstances, Film, Packed, Source
+from agent.footage.exporting.package_links import Content, as_left, linked, proof
 from agent.footage.exporting.package_target import PackageTarget
 from agent.footage.exporting.recorded import description, end_ns, read, whole_bytes
 from agent.footage.mp4.samples import NotOurs
@@ -35,6 +36,10 @@ NOT_YET_NS: Final = 3 * NS
 
 Prove = Callable[[Film], Mapping[str, Any] | None]
 """The recorder's answer to `proof` for a film; None when there is none."""
+
+Vouch = Callable[[Film, int], Mapping[str, Any] | None]
+"""The recorder's answer to `proof` for one segment that is `loose`: the checkpoint that signed what was left; None when
+it does not answer."""
 
 Sign = Callable[[str], Mapping[str, Any] | None]
 """The recorder's answer to `sign_manifest` for the sha256 of a manifest; None when it cannot be signed."""
@@ -74,14 +79,20 @@ def needed_bytes(films: Iterable[Film], joined: bool) -> int:
     return media * (2 if joined else 1) + media // 500 + (1 << 20)
 
 
-def build(wanted: Wanted, target: PackageTarget, prove: Prove, sign: Sign, progress: Progress | None = None) -> Built:
+def build(
+    wanted: Wanted,
+    target: PackageTarget,
+    prove: Prove,
+    sign: Sign,
+    progress: Progress | None = None,
+    vouch: Vouch | None = None,
+) -> Built:
     """Write a package. Raises NoFootage when nothing can be read, ExportFailed when it cannot be written; what
-    `progress`, `prove` and `sign` raise comes through. In each case `target` keeps its other name."""
+    `progress`, `prove`, `vouch` and `sign` raise comes through. In each case `target` keeps its other name."""
     try:
-        return _Building(wanted, target, progress).run(prove, sign)
+        return _Building(wanted, target, progress).run(prove, vouch or (lambda film, seq: {}), sign)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ExportFailed(Text(f"导出失败：{reason}", f"the export failed: {reason}")) from error
+        raise refused(error) from error
     finally:
         target.leave()
 
@@ -97,11 +108,13 @@ class _Building:
         self._total = sum(source.bytes for film in wanted.films for source in film.sources) * (1 + wanted.joined)
         self._done = 0
         self._files: list[Packed] = []
+        self._contents: dict[str, dict[int, Content]] = {}
+        """What was packed of segments that are in the chain, by the title of the film and their number."""
         self._bad: dict[str, GapReason] = {}
         self._altered: list[str] = []
         self._resumed = 0
 
-    def run(self, prove: Prove, sign: Sign) -> Built:
+    def run(self, prove: Prove, vouch: Vouch, sign: Sign) -> Built:
         films = [self._originals(film) for film in self._wanted.films]
         if not any(film.sources for film in films):
             raise NoFootage(Text("这段时间没有可读的录像", "nothing in this range can be read"))
@@ -111,10 +124,9 @@ class _Building:
         films = [self._judged(film) for film in films]
         proofs: dict[str, Mapping[str, Any]] = {}
         for film in films:
-            answer = prove(film) if any(source.chain for source in film.sources) else None
+            answer = self._prove(film, prove, vouch) if any(source.chain for source in film.sources) else None
             if answer is not None:
                 proofs[film.title] = answer
-                self._small(made.proof_name(film), "proof", made.as_bytes(made.proof(film, answer)))
         self._small(made.PAGE, "page", self._wanted.page)
         self._small(made.README, "text", self._wanted.readme)
         content = made.as_bytes(made.manifest(films, self._files, self._around, self._wanted.reasons, proofs))
@@ -128,6 +140,29 @@ class _Building:
         size = self._target.finish()
         self._tell(self._total)
         return Built(tuple(films), tuple(self._files), size, digest, signature, tuple(self._altered), self._resumed)
+
+    def _prove(self, film: Film, prove: Prove, vouch: Vouch) -> Mapping[str, Any] | None:
+        """Pack the proof of a film; the recorder's answer, None when it does not give all of it."""
+        answer = prove(film)
+        if answer is None:
+            return None
+        contents = self._contents.get(film.title, {})
+        links = linked(film, answer, contents)
+        vouchers = {seq: vouch(film, seq) for seq in sorted(links.loose)}
+        known = {seq: told for seq, told in vouchers.items() if told is not None}
+        if len(known) < len(vouchers):
+            return None
+        links = as_left(film, links, contents, known)
+        self._files = [self._as_left(each, film) if _is_of(each, film, links.as_left) else each for each in self._files]
+        self._small(made.proof_name(film), "proof", made.as_bytes(proof(film, answer, links, known)))
+        return answer
+
+    def _as_left(self, packed: Packed, film: Film) -> Packed:
+        """The entry of a file that is as a cut had left it, which was signed."""
+        self._altered.remove(packed.name)
+        content = self._contents[film.title][packed.detail["seq"]]
+        detail = {**packed.detail, "state": "recovered", "digest": content.digest, "as_recorded": True}
+        return replace(packed, detail=detail)
 
     def _originals(self, film: Film) -> Film:
         kept: list[Source] = []
@@ -149,9 +184,15 @@ class _Building:
         self._done = begun + source.bytes
         self._tell(self._done)
         said = description(source.path)
-        source = replace(source, bytes=hashed.size, quality=_text(said, "quality"), before=_text(said, "chain"))
+        label = said.get("start_ns")
+        source = replace(
+            source, bytes=hashed.size, quality=_text(said, "quality"), before=_text(said, "chain"),
+            labelled_ns=label if type(label) is int else None,
+        )  # fmt: skip
         if source.state == "open":
             source = replace(source, end_ns=_end_of(source))
+        elif source.chain:
+            self._contents.setdefault(film.title, {})[source.seq] = Content(hashed.size, hashed.digest)
         detail = made.segment_detail(film, source, self._around.zone, hashed.digest)
         if detail["as_recorded"] is False:
             self._altered.append(name)
@@ -324,6 +365,13 @@ def _read(number: int, count: int, path: str) -> bytes:
 def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
+
+
+def _is_of(packed: Packed, film: Film, seqs: Set[int]) -> bool:
+    """Whether a file of the package is one of these segments of a film."""
+    detail = packed.detail
+    is_segment = packed.kind == "segment" and (detail["camera"], detail["stream"]) == (film.camera_id, film.stream)
+    return is_segment and detail["seq"] in seqs
 
 
 def _reference(source: Source) -> SegmentRef:

@@ -1,13 +1,13 @@
 """Checks an export package, a folder or a zip, against its manifest and its signature."""
 
-import base64
-import binascii
 import hashlib
-import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,20 +18,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.footage.chain import SM3, UnknownHash, algorithm_of, digest_of, new_hash
 from agent.footage.exporting.copying import Progress
 from agent.footage.exporting.manifest import MANIFEST, SIGNATURE, SUMS, is_inside, sums
-from agent.footage.exporting.package_verdict import (
-    Chain,
-    Judgement,
-    NoPackage,
-    Seen,
-    check_proof,
-    judge,
-    read_manifest,
-    read_signature,
-)
+from agent.footage.exporting.package_proof import Chain, Seen, check_proof
+from agent.footage.exporting.package_verdict import Judgement, NoPackage, judge, read_manifest, read_signature
+from agent.footage.exporting.recorded import DESCRIBED_BYTES, described
 
 _READ_BYTES: Final = 1 << 20
-_MOST_BYTES: Final = 256 << 20
-"""No manifest or proof is longer: half a million files take 250 MB."""
+_SMALL_BYTES: Final = 16 << 20
+_BYTES_A_FILE: Final = 4096
+"""No manifest or proof is longer than the one and, for every file of the package, the other: a tenth of it is usual.
+A bomb of a few kilobytes is not unpacked into all the memory of who checks it."""
+
+_NO_CONTENT: Final = (
+    zipfile.BadZipFile, pyzipper.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, OverflowError,
+    NotImplementedError,
+)  # fmt: skip
+"""What the reading of a damaged or hostile zip raises."""
 
 
 class WrongPassword(Exception):
@@ -61,33 +62,86 @@ def check_package(
     Raises NoPackage when there is none, WrongPassword, OSError.
     """
     with closing(_Folder(path) if path.is_dir() else _Zip(path, password)) as contents:
-        return _check(contents, path, typed, progress)
+        return _Checking(contents, path).run(typed, progress)
 
 
-def _check(
-    contents: _Contents, path: Path, typed: str | None, progress: Progress | None
-) -> tuple[dict[str, Any], Judgement]:
-    sizes = contents.sizes()
-    if MANIFEST not in sizes:
-        raise NoPackage(f"no {MANIFEST} in {path}")
-    head = _small(contents, MANIFEST, sizes)
-    manifest = read_manifest(head)
-    digest = hashlib.sha256(head).hexdigest()
-    signature = read_signature(_small(contents, SIGNATURE, sizes) if SIGNATURE in sizes else None, digest, verify)
-    seen, problems = _look(contents, sizes, manifest, progress)
-    expected = sums([*((each["name"], each["sha256"]) for each in manifest["files"]), (MANIFEST, digest)])
-    if SUMS not in sizes or _small(contents, SUMS, sizes) != expected:
-        problems.append(f"{SUMS}: differs from {MANIFEST}")
-    public = _public_key(contents, sizes) if signature is not None and signature.good else b""
-    chains = []
-    for each in manifest["files"]:
-        if each["kind"] == "proof" and each["name"] in seen:
-            chains.append(check_proof(manifest, _small(contents, each["name"], sizes), signature, public, verify))
-    named = {(chain.camera, chain.stream) for chain in chains}
-    for film in manifest.get("cameras", ()):
-        if (film["uuid"], film["stream"]) not in named:
-            chains.append(Chain(film["uuid"], film["stream"], "unproved"))
-    return manifest, judge(manifest, seen, signature, chains, [*contents.problems, *problems], typed)
+class _Checking:
+    """One package being checked: the folder of the manifest that lies highest, as who packs a folder again puts one
+    around it."""
+
+    def __init__(self, contents: _Contents, path: Path) -> None:
+        found = contents.sizes()
+        heads = [name for name in found if name == MANIFEST or name.endswith(f"/{MANIFEST}")]
+        highest = min((name.count("/") for name in heads), default=0)
+        heads = [name for name in heads if name.count("/") == highest]
+        if len(heads) != 1:
+            raise NoPackage(f"{'no' if not heads else 'more than one'} {MANIFEST} in {path}")
+        self._prefix = heads[0].removesuffix(MANIFEST)
+        self._contents = contents
+        self._sizes = {
+            name.removeprefix(self._prefix): size for name, size in found.items() if name.startswith(self._prefix)
+        }
+        self._problems = contents.problems
+
+    def run(self, typed: str | None, progress: Progress | None) -> tuple[dict[str, Any], Judgement]:
+        head = self._small(MANIFEST)
+        manifest = read_manifest(head or b"")
+        digest = hashlib.sha256(head or b"").hexdigest()
+        signature = read_signature(self._small(SIGNATURE) if SIGNATURE in self._sizes else None, digest, verify)
+        seen = self._look(manifest, progress)
+        expected = sums([*((each["name"], each["sha256"]) for each in manifest["files"]), (MANIFEST, digest)])
+        if SUMS not in self._sizes or self._small(SUMS) != expected:
+            self._problems.append(f"{SUMS}: differs from {MANIFEST}")
+        public = signature.public if signature is not None else b""
+        chains = [
+            check_proof(manifest, self._small(each["name"]) or b"", seen, public, verify)
+            for each in manifest["files"]
+            if each["kind"] == "proof" and each["name"] in seen
+        ]
+        named = {(chain.camera, chain.stream) for chain in chains}
+        for film in manifest["cameras"]:
+            if (film["uuid"], film["stream"]) not in named:
+                chains.append(Chain(film["uuid"], film["stream"], "unproved"))
+        return manifest, judge(manifest, seen, signature, chains, self._problems, typed)
+
+    def _look(self, manifest: dict[str, Any], progress: Progress | None) -> dict[str, Seen]:
+        """Every file as it is; those that cannot be read are told. Of another size than it should be, none is read."""
+        listed = {each["name"]: each for each in manifest["files"]}
+        total, done = sum(size for name, size in self._sizes.items() if name in listed), 0
+        seen: dict[str, Seen] = {}
+        for name, size in self._sizes.items():
+            each = listed.get(name)
+            if each is None or each["bytes"] != size:
+                seen[name] = Seen(size, "")
+                continue
+            plain, other = hashlib.sha256(), _other(each.get("digest"))
+            length, head = 0, b""
+            try:
+                for data in self._contents.content(self._prefix + name):
+                    head = head or data[:DESCRIBED_BYTES]
+                    plain.update(data)
+                    if other is not None:
+                        other.update(data)
+                    length += len(data)
+                    if progress is not None:
+                        progress(done + length, total)
+            except (OSError, ValueError) as error:
+                self._problems.append(f"{name}: {error}")
+            done += size
+            digest = digest_of(other) if other is not None else plain.hexdigest()
+            said = described(head) if each["kind"] == "segment" else {}
+            seen[name] = Seen(length, plain.hexdigest(), digest, said)
+        return seen
+
+    def _small(self, name: str) -> bytes | None:
+        """A file that is taken whole; None when it cannot be read. Raises NoPackage when it is too long."""
+        if self._sizes[name] > _SMALL_BYTES + _BYTES_A_FILE * len(self._sizes):
+            raise NoPackage(f"{name} is too long: {self._sizes[name]} bytes")
+        try:
+            return b"".join(self._contents.content(self._prefix + name))
+        except (OSError, ValueError) as error:
+            self._problems.append(f"{name}: {error}")
+            return None
 
 
 def verify(public: bytes, signature: bytes, text: bytes) -> bool:
@@ -99,55 +153,11 @@ def verify(public: bytes, signature: bytes, text: bytes) -> bool:
     return True
 
 
-def _look(
-    contents: _Contents, sizes: dict[str, int], manifest: dict[str, Any], progress: Progress | None
-) -> tuple[dict[str, Seen], list[str]]:
-    """Every file as it is, and those that cannot be read."""
-    listed = {each["name"]: each for each in manifest["files"]}
-    total, done = sum(size for name, size in sizes.items() if name in listed), 0
-    seen: dict[str, Seen] = {}
-    problems: list[str] = []
-    for name, size in sizes.items():
-        each = listed.get(name)
-        if each is None:
-            seen[name] = Seen(size, "")
-            continue
-        plain, other = hashlib.sha256(), _other(each.get("digest"))
-        length = 0
-        try:
-            for data in contents.content(name):
-                plain.update(data)
-                if other is not None:
-                    other.update(data)
-                length += len(data)
-                if progress is not None:
-                    progress(done + length, total)
-        except (OSError, ValueError) as error:
-            problems.append(f"{name}: {error}")
-        done += size
-        digest = digest_of(other) if other is not None else plain.hexdigest()
-        seen[name] = Seen(length, plain.hexdigest(), digest if each.get("digest") else None)
-    return seen, problems
-
-
 def _other(digest: Any) -> Any:
     try:
         return new_hash(SM3) if isinstance(digest, str) and algorithm_of(digest) == SM3 else None
     except UnknownHash:
         return None
-
-
-def _public_key(contents: _Contents, sizes: dict[str, int]) -> bytes:
-    try:
-        return base64.b64decode(json.loads(_small(contents, SIGNATURE, sizes))["public_key"], validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        return b""
-
-
-def _small(contents: _Contents, name: str, sizes: dict[str, int]) -> bytes:
-    if sizes[name] > _MOST_BYTES:
-        raise NoPackage(f"{name} is too long: {sizes[name]} bytes")
-    return b"".join(contents.content(name))
 
 
 class _Folder:
@@ -159,10 +169,10 @@ class _Folder:
 
     def sizes(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for folder, _, files in os.walk(self._path):
-            for file in files:
+        for folder, folders, files in os.walk(self._path):
+            for file in [*files, *(each for each in folders if (Path(folder) / each).is_symlink())]:
                 path = Path(folder) / file
-                name = path.relative_to(self._path).as_posix()
+                name = os.fsencode(path.relative_to(self._path).as_posix()).decode("utf-8", "replace")
                 if path.is_symlink() or not path.is_file():
                     self.problems.append(f"{name}: is no plain file")
                 else:
@@ -185,7 +195,7 @@ class _Zip:
         self.problems: list[str] = []
         try:
             self._zip: Any = pyzipper.AESZipFile(path)
-        except (zipfile.BadZipFile, pyzipper.BadZipFile) as error:
+        except (*_NO_CONTENT, ValueError) as error:
             raise NoPackage(f"{path}: {error}") from error
         if password is not None:
             self._zip.setpassword(password)
@@ -208,7 +218,9 @@ class _Zip:
             with self._zip.open(name) as file:
                 while data := file.read(_READ_BYTES):
                     yield data
-        except pyzipper.BadZipFile as error:
-            raise ValueError(str(error)) from error
-        except (RuntimeError, NotImplementedError) as error:
+        except _NO_CONTENT as error:
+            raise ValueError(str(error) or type(error).__name__) from error
+        except RuntimeError as error:
+            if "password" not in str(error):
+                raise ValueError(str(error)) from error
             raise WrongPassword(str(error)) from error

@@ -1,35 +1,36 @@
 """PURE. Judges an export package by what was found in it.
 
-`consistent` means: every file is as the manifest says, and the manifest is signed by the key in the package. Whoever
-changes a file can make a new key and sign again, so this alone says nothing of where the package comes from.
-`authentic` needs the fingerprint of the facility's device from somebody else than who brought the package.
+`consistent` means: every file is as the manifest says, every recorded segment is bound to a checkpoint, and all of it
+is signed by the key in the package. Whoever changes a file can make a new key and sign again, so this alone says
+nothing of where the package comes from. `authentic` needs the fingerprint of the facility's device from somebody else
+than who brought the package. `incomplete`: nothing is wrong, and not all is proved: the device signs the manifest of
+whoever may export, so that a segment without a chain of evidence rests on his word.
 
 Invariants
 1. Nothing is `authentic` without a fingerprint that was given and fits, nor with anything wrong in it.
 2. A file that the manifest does not name is a problem: nobody vouches for it.
+3. What `yunjian footage verify` finds broken, or not proved, is no better in a package (package_proof.py).
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from agent.fingerprint import NoPublicKey, fingerprint, is_same
-from agent.footage.chain import UnknownHash, algorithm_of, hash_bytes
 from agent.footage.exporting.manifest import FORMAT, UNLISTED, is_inside
+from agent.footage.exporting.package_proof import Chain, Seen, Verify
 
 _TEXT: Final = "yunjian-export-1"
-_CHECKPOINT: Final = "yunjian-checkpoint-1\n"
-_LINK: Final = "yunjian-link-1"
+
+MOST_LIVE: Final = 2
+"""Segments of a camera that may have been written still when it was exported: at the border of two, both."""
 
 CLUTTER: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """What systems put into folders by themselves; it is no part of a package and no problem."""
-
-Verify = Callable[[bytes, bytes, bytes], bool]
-"""(public key, signature, text) -> whether the Ed25519 signature is good."""
 
 
 class Standing(StrEnum):
@@ -41,6 +42,17 @@ class Standing(StrEnum):
     EXTRA = "extra"
     NOT_AS_RECORDED = "not_as_recorded"
     """As it was packed, but the device found it changed since it was recorded."""
+    DAMAGED = "damaged"
+    """Lost its end to a power cut or a disk; what is left is what the device signed then."""
+    UNVOUCHED = "unvouched"
+    """Damaged, or bound to a file that is, and no signature says that it is what was left."""
+    UNLINKED = "unlinked"
+    """In no chain of evidence: the manifest alone speaks for it."""
+
+
+FINE: Final = frozenset({Standing.GOOD, Standing.DAMAGED})
+DOUBTFUL: Final = frozenset({Standing.UNVOUCHED, Standing.UNLINKED})
+"""Neither wrong nor proved."""
 
 
 class Verdict(StrEnum):
@@ -48,19 +60,12 @@ class Verdict(StrEnum):
 
     AUTHENTIC = "authentic"
     CONSISTENT = "consistent"
+    INCOMPLETE = "incomplete"
+    """Nothing is wrong, but not all of it is proved."""
     UNSIGNED = "unsigned"
     FOREIGN = "foreign"
     """Signed by another device than the one whose fingerprint was given."""
     BROKEN = "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A file of the package as it was found; `digest` is by the hash that the manifest names beside sha256."""
-
-    bytes: int
-    sha256: str
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +74,7 @@ class Signature:
 
     good: bool
     fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """What a proof says of one stream of one camera: `proved` when the chain holds up to a signed checkpoint,
-    `unproved` when there is nothing to check it by, else `broken`; `problem` says at which number."""
-
-    camera: str
-    stream: str
-    standing: str
-    problem: str = ""
+    public: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +95,35 @@ class NoPackage(ValueError):
 def read_manifest(content: bytes) -> dict[str, Any]:
     """The manifest. Raises NoPackage."""
     try:
-        found = json.loads(content)
-        files = found["files"]
+        found = json.loads(content.decode())
+        files, cameras = found["files"], found["cameras"]
         names = [each["name"] for each in files]
-        fits = all(isinstance(each["bytes"], int) and isinstance(each["sha256"], str) for each in files)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise NoPackage(f"manifest.json: {error}") from error
+        fits = all(_is_file(each) for each in files) and all(_is_camera(each) for each in cameras)
+        fits = fits and all(
+            isinstance(found.get(key, {}), dict) for key in ("facility", "requested", "actual", "audit")
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise NoPackage(f"manifest.json: {type(error).__name__}: {error}") from error
     if found.get("format") != FORMAT or not fits:
-        raise NoPackage(f"manifest.json is of another kind: {found.get('format')!r}")
-    if not all(isinstance(name, str) and is_inside(name) for name in names) or len(set(names)) != len(names):
+        raise NoPackage(f"manifest.json is of another kind: {str(found.get('format'))[:80]!r}")
+    if not all(name.isprintable() and is_inside(name) for name in names) or len(set(names)) != len(names):
         raise NoPackage("manifest.json names files that cannot be in it")
     return dict(found)
+
+
+def _is_file(each: Mapping[str, Any]) -> bool:
+    fits = all(isinstance(each[key], str) for key in ("name", "kind", "sha256")) and type(each["bytes"]) is int
+    if fits and each["kind"] == "segment":
+        fits = all(isinstance(each[key], str) for key in ("camera", "stream", "state")) and type(each["seq"]) is int
+        times = (each["start_ns"], each.get("labelled_ns", "0"))
+        fits = fits and all(isinstance(time, str) and time.isascii() and time.isdigit() for time in times)
+    return fits
+
+
+def _is_camera(each: Mapping[str, Any]) -> bool:
+    lists = [each.get(key, []) for key in ("footage", "gaps")]
+    fits = all(isinstance(each[key], str) for key in ("id", "uuid", "stream"))
+    return fits and all(isinstance(some, list) and all(isinstance(one, dict) for one in some) for some in lists)
 
 
 def read_signature(content: bytes | None, manifest_sha256: str, verify: Verify) -> Signature | None:
@@ -118,7 +131,7 @@ def read_signature(content: bytes | None, manifest_sha256: str, verify: Verify) 
     if content is None:
         return None
     try:
-        told = json.loads(content)
+        told = json.loads(content.decode())
         public = base64.b64decode(told["public_key"], validate=True)
         signature = base64.b64decode(told["signature"], validate=True)
         text = str(told["signed"])
@@ -127,7 +140,8 @@ def read_signature(content: bytes | None, manifest_sha256: str, verify: Verify) 
         return Signature(False, "")
     lines = text.split("\n")
     fits = len(lines) > 1 and lines[0] == _TEXT and lines[1] == manifest_sha256
-    return Signature(fits and verify(public, signature, text.encode()), mark)
+    good = fits and verify(public, signature, text.encode(errors="replace"))
+    return Signature(good, mark, public if good else b"")
 
 
 def judge(
@@ -140,51 +154,65 @@ def judge(
 ) -> Judgement:
     """The verdict. `seen` are all files of the package, `typed` the fingerprint that a person gave."""
     listed = {each["name"]: each for each in manifest["files"]}
-    files = {name: _standing(each, seen.get(name)) for name, each in listed.items()}
+    films = {(each["id"], each["stream"]): (each["uuid"], each["stream"]) for each in manifest["cameras"]}
+    by_film = {(chain.camera, chain.stream): chain for chain in chains}
+    live = _live(manifest)
+    files: dict[str, Standing] = {}
+    for name, each in listed.items():
+        files[name] = _standing(each, seen.get(name))
+        if each["kind"] == "segment":
+            chain = by_film.get(films.get((each["camera"], each["stream"]), ("", "")))
+            files[name] = _as_proved(each, files[name], chain)
     for name in seen:
         if name not in listed and name not in UNLISTED and name.rpartition("/")[2] not in CLUTTER:
             files[name] = Standing.EXTRA
     told = list(problems)
-    broken = bool(told) or any(each is not Standing.GOOD for each in files.values())
+    broken = bool(told) or any(each not in FINE | DOUBTFUL for each in files.values())
     broken = broken or any(chain.standing == "broken" for chain in chains)
+    used = {films.get((each["camera"], each["stream"])) for each in listed.values() if each["kind"] == "segment"}
+    partly = any(each in DOUBTFUL and name not in live for name, each in files.items()) or any(
+        chain.standing in ("doubtful", "unproved") for film, chain in by_film.items() if film in used
+    )
     if broken or (signature is not None and not signature.good):
         verdict = Verdict.BROKEN
     elif signature is None:
         verdict = Verdict.UNSIGNED
-    elif typed is None:
-        verdict = Verdict.CONSISTENT
+    elif typed is not None and not is_same(typed, signature.fingerprint):
+        verdict = Verdict.FOREIGN
+    elif partly:
+        verdict = Verdict.INCOMPLETE
     else:
-        verdict = Verdict.AUTHENTIC if is_same(typed, signature.fingerprint) else Verdict.FOREIGN
+        verdict = Verdict.CONSISTENT if typed is None else Verdict.AUTHENTIC
     return Judgement(verdict, files, signature, tuple(chains), tuple(told))
 
 
-def check_proof(
-    manifest: Mapping[str, Any], content: bytes, signature: Signature | None, public: bytes, verify: Verify
-) -> Chain:
-    """Follow the chain of evidence of one film, from its first segment to the signed checkpoint."""
-    camera = stream = ""
-    try:
-        proof = json.loads(content)
-        camera, stream, before, head = (str(proof[key]) for key in ("camera", "stream", "before", "head"))
-        links = [str(each) for each in proof["links"]]
-        after, problem = _follow(links, before, head, camera, stream)
-        problem = problem or _unlinked(manifest, camera, stream, after)
-        if problem:
-            return Chain(camera, stream, "broken", problem)
-        checkpoint = proof["checkpoint"]
-        if not checkpoint or signature is None:
-            return Chain(camera, stream, "unproved")
-        text = str(checkpoint["text"])
-        signed = base64.b64decode(checkpoint["signature"], validate=True)
-        heads = json.loads(text.removeprefix(_CHECKPOINT))["heads"] if text.startswith(_CHECKPOINT) else []
-        last = max(after, default=0)
-    except (ValueError, TypeError, KeyError, IndexError, UnknownHash, binascii.Error, RecursionError) as error:
-        return Chain(camera, stream, "broken", f"{type(error).__name__}: {error}")
-    if [camera, stream, last, head] not in heads:
-        return Chain(camera, stream, "broken", "checkpoint: heads")
-    if not verify(public, signed, text.encode()):
-        return Chain(camera, stream, "broken", "checkpoint: signature")
-    return Chain(camera, stream, "proved")
+def _live(manifest: Mapping[str, Any]) -> set[str]:
+    """The newest segments of each film, as far as they were being written still: no chain can hold them yet."""
+    films: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    for each in manifest["files"]:
+        if each["kind"] == "segment":
+            films.setdefault((each["camera"], each["stream"]), []).append((each["seq"], each["state"], each["name"]))
+    found: set[str] = set()
+    for segments in films.values():
+        for _, state, name in sorted(segments)[: -MOST_LIVE - 1 : -1]:
+            if state != "open":
+                break
+            found.add(name)
+    return found
+
+
+def _as_proved(listed: Mapping[str, Any], standing: Standing, chain: Chain | None) -> Standing:
+    """How a segment is, by its chain of evidence, too."""
+    if standing not in (Standing.GOOD, Standing.NOT_AS_RECORDED):
+        return standing
+    if chain is not None and listed["seq"] in chain.unvouched:
+        return Standing.UNVOUCHED
+    if chain is not None and listed["seq"] in chain.damaged:
+        return Standing.DAMAGED
+    if chain is not None and chain.standing in ("broken", "unproved"):
+        return standing  # which the film says already
+    linked = chain is not None and listed["seq"] in chain.linked
+    return standing if linked or standing is not Standing.GOOD else Standing.UNLINKED
 
 
 def _standing(listed: Mapping[str, Any], found: Seen | None) -> Standing:
@@ -192,36 +220,4 @@ def _standing(listed: Mapping[str, Any], found: Seen | None) -> Standing:
         return Standing.MISSING
     if (found.bytes, found.sha256) != (listed["bytes"], listed["sha256"]):
         return Standing.ALTERED
-    recorded = listed.get("digest")
-    if listed.get("as_recorded") is False:
-        return Standing.NOT_AS_RECORDED
-    if listed.get("as_recorded") is True and found.digest not in (None, recorded):
-        return Standing.ALTERED
-    return Standing.GOOD
-
-
-def _follow(
-    links: Sequence[str], before: str, head: str, camera: str, stream: str
-) -> tuple[dict[int, tuple[int, str]], str]:
-    """Size and digest by number of every link that holds, and what is wrong with the first that does not."""
-    after: dict[int, tuple[int, str]] = {}
-    for place, text in enumerate(links):
-        mark, said_before, of_camera, of_stream, seq, _, size, digest = json.loads(text)
-        if (mark, said_before, of_camera, of_stream) != (_LINK, before, camera, stream) or seq <= max(after, default=0):
-            return after, f"#{seq}"
-        expected = json.loads(links[place + 1])[1] if place + 1 < len(links) else head
-        if hash_bytes(algorithm_of(expected), text.encode()) != expected:
-            return after, f"#{seq}"
-        after[seq], before = (size, digest), expected
-    return after, ""
-
-
-def _unlinked(manifest: Mapping[str, Any], camera: str, stream: str, after: Mapping[int, tuple[int, str]]) -> str:
-    ids = {each["id"] for each in manifest["cameras"] if each["uuid"] == camera and each["stream"] == stream}
-    for each in manifest["files"]:
-        if each["kind"] != "segment" or each["camera"] not in ids or each["stream"] != stream:
-            continue
-        chained = each["digest"] is not None and each["state"] != "open" and each["chain"] is not None
-        if chained and after.get(each["seq"]) != (each["bytes"], each["digest"]):
-            return f"#{each['seq']} {each['name']}"
-    return ""
+    return Standing.NOT_AS_RECORDED if listed.get("as_recorded") is False else Standing.GOOD

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agent.footage.mending.recovery import walk_file
+from agent.footage.mending.segment_file import walk_file
 from agent.footage.mp4.samples import PICTURE, NotOurs, Piece, Track, boxes, child, read_fragment, read_tracks
 from agent.footage.timeline import NS, SegmentRef
 
 _HEAD_BYTES: Final = 1 << 20
 """As boxes_walk.MAX_HEAD_BYTES."""
 
-_DESCRIBED_BYTES: Final = 1 << 14
+DESCRIBED_BYTES: Final = 1 << 14
 """The head of a recorded file is much shorter."""
 
 
@@ -92,11 +92,18 @@ def description(path: str) -> dict[str, Any]:
     """What a recorded file says of itself; empty when it cannot be read or says nothing."""
     try:
         with Path(path).open("rb") as file:
-            head = file.read(_DESCRIBED_BYTES)
+            return described(file.read(DESCRIBED_BYTES))
+    except OSError:
+        return {}
+
+
+def described(head: bytes) -> dict[str, Any]:
+    """What a recorded file says of itself, by its first `DESCRIBED_BYTES`; empty when that is nothing."""
+    try:
         moov = next(body for kind, body in boxes(head) if kind == "moov")
         data = child(child(moov, "udta", "meta")[4:], "ilst", "\xa9cmt", "data")
         found = json.loads(data[8:])
-    except (OSError, StopIteration, ValueError):
+    except (StopIteration, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
