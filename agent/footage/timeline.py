@@ -164,6 +164,12 @@ class RunTime:
         """True when packet time has been far from arrival time for too long."""
         return self.off_since_ns is not None and self.last_ns - self.off_since_ns >= FAR_OFF_FOR_NS
 
+    def not_before(self, at_ns: int | None) -> "RunTime":
+        """This run, which has just begun, at `at_ns` if it would begin before."""
+        if at_ns is None or self.anchor_ns >= at_ns:
+            return self
+        return replace(self, anchor_ns=at_ns, last_ns=at_ns)
+
 
 def follow(run: RunTime, raw: Raw, nominal: int, arrival_ns: int) -> tuple[Sane, RunTime] | None:
     """Times for the packet after the last one of the run: bumped, synthesised, or freed of a jump of the camera's

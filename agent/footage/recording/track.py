@@ -12,7 +12,6 @@ Invariants
 import errno
 import logging
 from copy import copy
-from dataclasses import replace
 from typing import Final
 
 from agent.camera_words import Why, words
@@ -295,6 +294,8 @@ class Track:
             self._clock_jumped = False
             self._reel.end.keep_up_with_clock()
             run = head.begin(self._offset_ns, self._reel.end.at_ns)
+            if row is not None:
+                run = run.not_before(self._reel.end.at_ns)
         if not self._reel.open(opened, run.anchor_ns, self._offset_ns):
             return
         self.hearing.is_well()
@@ -316,8 +317,7 @@ class Track:
         `start_ns` ends where the run that begins now begins, by the clock that told when it began. None when it cannot
         be ended."""
         run = head.begin(self._run_offset_ns if self._clock_jumped else self._offset_ns, start_ns + 1)
-        if run.anchor_ns <= start_ns:
-            run = replace(run, anchor_ns=start_ns + 1, last_ns=start_ns + 1)
+        run = run.not_before(start_ns + 1)
         if not self._reel.finish(run.anchor_ns):
             return None
         if self._clock_jumped:
