@@ -33,7 +33,11 @@ HOST_SILENT_NS: Final = 10_000 * _MS
 SETTLED_AFTER_NS: Final = 500 * _MS
 """A snapshot waits this long after the start for every input to settle; one that chatters on stays UNKNOWN."""
 
+ERRORS_MAX: Final = 4
+"""Answers ERROR that wait to be sent; what comes on top is dropped (PROTOCOL.md, 6)."""
+
 _TOP16: Final = 0xFFFF
+_BLINK_MS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class Outputs:
     siren: bool
     led: bool
     fault_led: bool
+    """Blinks while the host is silent; lit while the board has no uid."""
+
+
+def _t_ms(now_ns: int) -> int:
+    return now_ns // _MS % WRAP_MS
 
 
 def default_config(input_no: int, kind: say.InputKind) -> say.Config:
@@ -66,7 +75,8 @@ class Board:
         self._cause = cause
         self._configs = [eeprom.config_of(image, each.input_no) or each for each in defaults]
         self._ring = Ring(eeprom.cells_of(image), self._in_alarm)
-        self._ring.writes.append(counted)
+        self._watchdog_resets, noted = eeprom.watchdog_resets(image, cause is say.ResetCause.WATCHDOG)
+        self._ring.writes[:0] = [counted, *noted]
         self._inputs = [self._first(config.input_no) for config in self._configs]
         self._deframer = Deframer()
         self._numbering = Numbering()
@@ -115,7 +125,8 @@ class Board:
         led = self._output.led
         if self._test is not None and now_ns < self._test[1]:
             siren, led = siren or self._test[0].siren, led or self._test[0].led
-        return Outputs(siren, led, alone and now_ns // (500 * _MS) % 2 == 0)
+        unnamed = self.uid in (b"\x00" * 8, b"\xff" * 8)
+        return Outputs(siren, led, unnamed or (alone and _t_ms(now_ns) // _BLINK_MS % 2 == 0))
 
     def sample(self, adcs: Sequence[int], now_ns: int) -> None:
         """The ADC counts (0-1023) of all inputs; every `debounce.SAMPLE_EVERY_MS`."""
@@ -168,7 +179,7 @@ class Board:
         return debounce.Settled(state=state, pending=state)
 
     def _in_alarm(self, input_no: int) -> bool:
-        return self._inputs[input_no].state is LineState.ALARM
+        return input_no < len(self._inputs) and self._inputs[input_no].state is LineState.ALARM
 
     def _changed(self, config: say.Config, change: debounce.Change) -> None:
         if change.previous is LineState.ALARM:
@@ -210,10 +221,10 @@ class Board:
             self._send(say.Nak(say.NakReason.OUT_OF_ORDER))
             return
         if verdict is Verdict.NEW:
-            if message is None:
-                self._errors.append(say.Error(say.ErrorCode.BAD_MESSAGE, frame.kind))
-            else:
+            if message is not None:
                 self._message(message, now_ns)
+            elif frame.numbered:
+                self._error(say.ErrorCode.BAD_MESSAGE, frame.kind)
         if frame.numbered:
             self._send(say.Ack())
 
@@ -225,13 +236,13 @@ class Board:
             case say.Nak():
                 self._out += self._numbering.asked_again(now_ns)
             case say.Sync():
-                self._send(say.SyncReply(message.token, now_ns // _MS % WRAP_MS))
+                self._send(say.SyncReply(message.token, _t_ms(now_ns)))
             case say.Get(wanted=say.Wanted.SNAPSHOT):
                 self._want_snapshot = True
             case say.Get(wanted=say.Wanted.HEARTBEAT):
                 self._send(self._heartbeat(now_ns))
             case say.Get():
-                self._errors.append(say.Error(say.ErrorCode.UNSUPPORTED, Kind.GET))
+                self._error(say.ErrorCode.UNSUPPORTED, Kind.GET)
             case say.Output():
                 self._output = message
             case say.Test():
@@ -243,21 +254,28 @@ class Board:
 
     def _configure(self, config: say.Config) -> None:
         if config.input_no >= len(self._configs):
-            self._errors.append(say.Error(say.ErrorCode.BAD_INPUT, Kind.CONFIG))
+            self._error(say.ErrorCode.BAD_INPUT, Kind.CONFIG)
             return
         try:
             say.InputKind(config.kind)
             say.InputMode(config.mode)
         except ValueError:
-            self._errors.append(say.Error(say.ErrorCode.UNSUPPORTED, Kind.CONFIG))
+            self._error(say.ErrorCode.UNSUPPORTED, Kind.CONFIG)
             return
         self._configs[config.input_no] = config
         self._ring.writes.append(eeprom.config_write(config))
 
+    def _error(self, code: say.ErrorCode, about: Kind) -> None:
+        if len(self._errors) < ERRORS_MAX:
+            self._errors.append(say.Error(code, about))
+
     def _begin(self, session: int, now_ns: int) -> None:
+        if isinstance(self._under_way, say.StateOfInputs) and self._under_way.lost_events:
+            self._ring.lost = True  # whether that snapshot came, nobody knows
         self._heard_ns = now_ns
         self._numbering.begin(session)
         self._under_way = None
+        self._errors.clear()
         self._want_snapshot = False
         self._ring.session_began()
         self._beat_ns = now_ns
@@ -270,6 +288,7 @@ class Board:
 
     def _pump(self, now_ns: int) -> None:
         """Send the next numbered frame, if the line is free for one: events first, then what was asked."""
+        self._ring.grow_old(_t_ms(now_ns))
         if not self.in_session or not self._numbering.idle:
             return
         event = self._ring.next_due(now_ns)
@@ -280,7 +299,7 @@ class Board:
             self._out += self._numbering.send(Kind.ERROR, self._errors.pop(0).to_payload(), now_ns)
         elif self._want_snapshot and self._ring.all_received() and self._settled(now_ns):
             snapshot = say.StateOfInputs(
-                self.boot_id, now_ns // _MS % WRAP_MS, self._event_id, self._ring.lost, tuple(self.states)
+                self.boot_id, _t_ms(now_ns), self._event_id, self._ring.lost, tuple(self.states)
             )
             self._want_snapshot = self._ring.lost = False
             self._under_way = snapshot
@@ -295,20 +314,18 @@ class Board:
     def _hello(self, now_ns: int) -> say.Hello:
         crc = crc16(b"".join(each.to_payload() for each in self._configs))
         return say.Hello(
-            PROTOCOL, FIRMWARE, self.uid, self.boot_id, self._cause, len(self._configs), crc, now_ns // _MS % WRAP_MS
+            PROTOCOL, FIRMWARE, self.uid, self.boot_id, self._cause, len(self._configs), crc, _t_ms(now_ns)
         )
 
     def _heartbeat(self, now_ns: int) -> say.BoardHeartbeat:
-        oldest = next((each for each in self._ring.events if not each.from_latch), None)
-        age_ms = 0 if oldest is None else (now_ns // _MS - oldest.t_ms) % WRAP_MS
         return say.BoardHeartbeat(
-            t_ms=now_ns // _MS % WRAP_MS,
+            t_ms=_t_ms(now_ns),
             free_ram_bytes=0,
             supply_mv=5000,
             queue_depth=len(self._ring),
-            queue_age_ms=min(_TOP16, age_ms),
+            queue_age_ms=self._ring.age_ms(_t_ms(now_ns)),
             bad_frames=min(_TOP16, self._deframer.bad_frames),
             resent=min(_TOP16, self._numbering.resent),
-            watchdog_resets=0,
+            watchdog_resets=self._watchdog_resets,
             host_silent_ms=min(_TOP16, (now_ns - self._heard_ns) // _MS),
         )

@@ -1,12 +1,14 @@
 """The board's ring: random histories against a short model, and the EEPROM that backs it."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firmware_bridge import eeprom
+from firmware_bridge.eeprom import PLACES
 from firmware_bridge.messages import Event, LineState
-from firmware_bridge.ring import PLACES, Ring
+from firmware_bridge.ring import Ring
 
 UID = bytes(range(8))
 
@@ -153,3 +155,47 @@ def test_presses_counted_into_one_survive_a_power_cut() -> None:
         image = eeprom.written(image, write)
     again = Ring(eeprom.cells_of(image), lambda _: True)
     assert sum(event.count for event in again.events) == PLACES + 1
+
+
+def _after(image: bytes, writes: list[eeprom.Write], bytes_written: int) -> bytes:
+    """The image when the power goes after so many bytes; each write begins with its last byte."""
+    for address, data in writes:
+        for at in range(len(data) - 1, -1, -1):
+            if bytes_written == 0:
+                return image
+            image = eeprom.written(image, eeprom.Write(address + at, data[at : at + 1]))
+            bytes_written -= 1
+    return image
+
+
+@pytest.mark.parametrize("input_no", [0, 1], ids=["in place of the newest", "two of another become one"])
+def test_no_power_cut_loses_a_press_that_another_takes_the_place_of(input_no: int) -> None:
+    ring = Ring([None] * eeprom.CELLS, lambda _: True)
+    for number in range(1, PLACES + 1):
+        ring.add(_event(number, 0, LineState.ALARM), is_press=True)
+    image = _after(eeprom.blank(UID), ring.writes, 10_000)
+    ring.writes.clear()
+    ring.add(_event(PLACES + 1, input_no, LineState.ALARM), is_press=True)
+    for bytes_written in range(60):
+        again = Ring(eeprom.cells_of(_after(image, ring.writes, bytes_written)), lambda _: True)
+        assert len(again) <= PLACES
+        assert sum(event.count for event in again.events) >= PLACES
+        assert len({event.event_id for event in again.events}) == len(again)
+
+
+def test_cells_wear_alike() -> None:
+    ring = Ring([None] * eeprom.CELLS, lambda _: False)
+    for number in range(1, 3 * eeprom.CELLS + 1):
+        ring.add(_event(number, 0, LineState.ALARM), is_press=True)
+        ring.forget(1, number)
+    kept = [write.address for write in ring.writes if len(write.data) > 1]
+    assert {kept.count(address) for address in kept} == {3}
+
+
+def test_the_age_of_an_event_stops() -> None:
+    ring = Ring([None] * eeprom.CELLS, lambda _: False)
+    ring.add(_event(1, 0, LineState.ALARM), is_press=True)
+    assert ring.age_ms(5010) == 5000
+    ring.grow_old(70_000)
+    ring.grow_old(11)
+    assert ring.age_ms(11) == 0xFFFF, "49.7 days later it is no younger"

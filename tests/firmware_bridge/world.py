@@ -1,12 +1,14 @@
 """A board, a bad line, a host and a store that commits, all in simulated time. What a press must survive."""
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from firmware_bridge import eeprom
-from firmware_bridge.board import Board, default_config
+from firmware_bridge.board import Board, Outputs, default_config
 from firmware_bridge.link import HostLink
-from firmware_bridge.messages import InputKind, LineState, ResetCause
+from firmware_bridge.messages import Config, Event, InputKind, LineState, ResetCause
 from firmware_bridge.reports import InputEvent, LinkChanged, Report, Snapshot
 from tests.fakes.serial_line import Badness, SerialLine
 
@@ -24,10 +26,31 @@ class Store:
     committed: dict[Key, InputEvent] = field(default_factory=dict)
 
 
+class AnyBoard(Protocol):
+    """What the world needs of a board: the Python one has it, and so has the core of the firmware."""
+
+    made: list[Event]
+
+    @property
+    def held(self) -> list[Event]: ...
+    def receive(self, data: bytes, now_ns: int) -> None: ...
+    def sample(self, adcs: Sequence[int], now_ns: int) -> None: ...
+    def tick(self, now_ns: int) -> None: ...
+    def to_send(self) -> bytes: ...
+    def take_writes(self) -> list[eeprom.Write]: ...
+    def outputs(self, now_ns: int) -> Outputs: ...
+    def deadline_ns(self) -> int: ...
+
+
+MakeBoard = Callable[[bytes, Sequence[Config], ResetCause], AnyBoard]
+
+
 class World:
     """One board and one host. `commit_after_ns` is how long the store takes; None while its disk is dead."""
 
-    def __init__(self, badness: Badness | None = None, seed: int = 0, inputs: int = 2) -> None:
+    def __init__(
+        self, badness: Badness | None = None, seed: int = 0, inputs: int = 2, make_board: MakeBoard = Board
+    ) -> None:
         self.now_ns = 5_000 * MS
         self.commit_after_ns: int | None = 5 * MS
         self.store = Store()
@@ -40,12 +63,13 @@ class World:
         self._configs = [
             default_config(number, InputKind.PANIC if number == 0 else InputKind.CONTACT) for number in range(inputs)
         ]
+        self._make_board = make_board
         self._badness = badness or Badness()
         self._seeds = random.Random(seed)
         self._due: list[tuple[int, InputEvent]] = []
         self._sample_ns = self.now_ns
         self._cable()
-        self.board: Board | None = None
+        self.board: AnyBoard | None = None
         self.link: HostLink | None = None
         self.power_on()
         self.host_start()
@@ -55,7 +79,7 @@ class World:
     def power_on(self, cause: ResetCause = ResetCause.POWER_ON) -> None:
         """The board starts. Its clock starts at 0."""
         self._power_ns = self.now_ns
-        self.board = Board(self.image, self._configs, cause)
+        self.board = self._make_board(self.image, self._configs, cause)
         self._writes()
 
     def power_off(self) -> None:
