@@ -287,7 +287,9 @@ class _Reading:
             self._leave_sound_out(why(error))
             return None
         if sound is None:
-            self._leave_sound_out(f"it is {stream.codec_context.name}; AAC and G.711 can be recorded")
+            name = stream.codec_context.name
+            bare = "AAC that does not say how it is made" if name == "aac" else f"{name}; AAC and G.711 can be recorded"
+            self._leave_sound_out(f"it is {bare}")
         return sound
 
     def _leave_sound_out(self, reason: str) -> None:
