@@ -1,9 +1,10 @@
 """What is due: only real time and announced changes make it more, whatever clocks and settings say."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from agent.facts import ClockQuality, Stamp
@@ -127,14 +128,66 @@ def test_more_days_count_at_once() -> None:
     assert machine.due_ns == machine.wall_ns - 180 * DAY_NS
 
 
-def test_a_night_without_power_needs_no_wait_once_the_clock_is_synchronised() -> None:
+def test_a_night_without_power_is_lent_for_a_day_once_the_clock_is_synchronised() -> None:
     machine = Machine().settled()
     machine.reboot(10 * HOUR_NS, ClockQuality.UNKNOWN)
     machine.run(HOUR_NS)
     assert machine.due_ns < machine.wall_ns - machine.term_ns - 8 * HOUR_NS
     machine.quality = ClockQuality.NTP
     machine.look()
+    assert machine.known.line.at_ns == machine.wall_ns, "labels up to now are believed"
+    assert machine.due_ns < machine.wall_ns - machine.term_ns - 8 * HOUR_NS
+    assert machine.announced() is None, "and nobody is told each morning"
+    machine.run(DAY_NS - HOUR_NS)
+    assert machine.due_ns < machine.wall_ns - machine.term_ns - 8 * HOUR_NS
+    machine.run(HOUR_NS)
     assert machine.due_ns == machine.wall_ns - machine.term_ns
+
+
+@pytest.mark.parametrize("quality", [ClockQuality.NTP, ClockQuality.RTC])
+def test_a_clock_that_is_two_days_ahead_at_a_start_makes_nothing_due_before_it_is_put_right(
+    quality: ClockQuality,
+) -> None:
+    """It says that it is synchronised: so it does after a night without power, and it is wrong."""
+    machine = Machine().settled()
+    right = machine.due_ns
+    machine.reboot(2 * DAY_NS, quality)
+    machine.run(20 * HOUR_NS)
+    assert machine.due_ns <= right + 22 * HOUR_NS
+    machine.wall_ns -= 2 * DAY_NS
+    machine.run(HOUR_NS)
+    assert machine.due_ns <= right + 23 * HOUR_NS
+    machine.wall_ns += 2 * DAY_NS  # and once more
+    machine.run(20 * HOUR_NS)
+    assert machine.due_ns <= right + 43 * HOUR_NS
+    machine.wall_ns -= 2 * DAY_NS
+    machine.run(2 * DAY_NS)
+    assert machine.due_ns == machine.wall_ns - machine.term_ns, "what was wrong is forgotten"
+
+
+def test_a_machine_that_is_off_every_night_and_weekend_lags_by_days_and_no_more() -> None:
+    machine = Machine().settled()
+    for day in range(180):
+        machine.run(9 * HOUR_NS)
+        machine.reboot((15 if day % 5 else 63) * HOUR_NS, ClockQuality.NTP)
+    lag_ns = machine.wall_ns - machine.term_ns - machine.due_ns
+    assert 0 < lag_ns <= 5 * DAY_NS
+    machine.run(DAY_NS + HOUR_NS)
+    assert machine.due_ns == machine.wall_ns - machine.term_ns
+
+
+def test_loans_survive_a_restart_and_those_of_an_earlier_version_lent_nothing() -> None:
+    machine = Machine().settled()
+    machine.reboot(10 * HOUR_NS, ClockQuality.NTP)
+    assert machine.known.line.lent
+    values = json.loads(json.dumps(machine.known.values()))
+    assert dues_of(values) == replace(machine.known, believed=False)
+    del values["line"]["lent"]
+    earlier = dues_of(values)
+    assert earlier is not None
+    assert earlier.line.lent == ()
+    values["line"]["lent"] = [[1]]
+    assert dues_of(values) is None
 
 
 def test_a_clock_that_is_years_ahead_after_a_start_waits_even_when_it_says_that_it_is_synchronised() -> None:
@@ -156,6 +209,7 @@ def test_after_a_start_in_1970_without_network_time_goes_on_from_where_it_was() 
     assert machine.due_ns == before + 2 * DAY_NS
     machine.wall_ns, machine.quality = machine.newest_ns + 3 * DAY_NS, ClockQuality.NTP
     machine.look()
+    machine.run(DAY_NS)
     assert machine.due_ns == machine.wall_ns - machine.term_ns
 
 

@@ -11,9 +11,11 @@ Invariants
 2. A clock that is believed and says an earlier time is followed at once, by `trusted_ns`: fewer things are due.
 3. A term is lengthened at once, and shortened after the whole wait, to no less than what was announced.
 4. The wait counts only while somebody is there to tell of it.
+5. What a clock is ahead after a start of the machine is lent: labels up to now are believed, and nothing is due by it
+   before that clock went on evenly for the whole wait.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
@@ -31,7 +33,11 @@ CREDIT_PART: Final = 24
 """A jump of up to this part of the wait, an hour a day, is no jump: clocks are corrected, and machines restarted."""
 
 OFF_MOST: Final = 3
-"""After a start of the machine a clock that is synchronised may be ahead by so many waits (days): it was off."""
+"""After a start of the machine a clock that is synchronised may be ahead by so many waits (days): it was off. Or its
+clock is wrong, which nothing tells apart: so this is lent alone (`Line.lent`)."""
+
+_LOANS_MOST: Final = 32
+"""A machine that is switched off every evening has two or three; of more the two oldest become one."""
 
 TURN_MOST_NS: Final = 60 * 1_000_000_000
 """Of the time between two steps so much counts as waited: in a longer pause nobody was told of anything."""
@@ -52,6 +58,13 @@ class Line:
     wanted_ns: int | None = None
     waited_ns: int = 0
     started: bool = True
+    lent: tuple[tuple[int, int], ...] = ()
+    """By how much it was ahead after each start of the machine, and for how long that clock has gone on since."""
+
+    @property
+    def sure_ns(self) -> int:
+        """The line without what is lent."""
+        return self.at_ns - sum(ns for ns, _ in self.lent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,8 @@ class Dues:
 
     def trusted_ns(self, now: Stamp) -> int:
         """The time that age is counted from: never later than it is, for all that is known."""
-        return min(self.line.at_ns, now.wall_ns) if self.believed else self.line.at_ns
+        at_ns = min(self.line.at_ns, now.wall_ns) if self.believed else self.line.at_ns
+        return at_ns - (self.line.at_ns - self.line.sure_ns)
 
     def due_ns(self, name: str, now: Stamp) -> int:
         """Footage that ended before this is older than the term of that name."""
@@ -88,15 +102,17 @@ def dues_of(values: Any) -> Dues | None:
     """The state that `values` told of, or None when that is none."""
     try:
         line = Line(**values["line"])
+        line = replace(line, lent=tuple((ns, waited_ns) for ns, waited_ns in line.lent))
         terms = {str(name): Term(**term) for name, term in values["terms"].items()}
-    except (TypeError, KeyError, AttributeError):
+    except (TypeError, ValueError, KeyError, AttributeError):
         return None
-    numbers = [line.at_ns, line.mono_ns, line.credit_ns, line.waited_ns]
+    numbers = [line.at_ns, line.mono_ns, line.credit_ns, line.waited_ns, *(n for loan in line.lent for n in loan)]
     for term in terms.values():
         numbers += [term.ns, term.waited_ns]
     optional = [each for each in (line.wanted_ns, *(term.wanted_ns for term in terms.values())) if each is not None]
     sound = all(type(each) is int for each in [*numbers, *optional]) and isinstance(line.boot, str)
-    return Dues(line, terms) if sound and len(fields(line)) == len(values["line"]) else None
+    told = {each.name for each in fields(line)} - {"lent"}  # those of an earlier version lent nothing
+    return Dues(line, terms) if sound and told <= values["line"].keys() else None
 
 
 def clock_believed(now: Stamp, newest_ns: int | None) -> bool:
@@ -143,6 +159,11 @@ def announced(dues: Dues, now: Stamp, wait_ns: int = WAIT_NS) -> int | None:
     return max(0, wait_ns - max(waits)) if waits else None
 
 
+def lent_for(dues: Dues, wait_ns: int = WAIT_NS) -> int | None:
+    """In how many nanoseconds of running time nothing is lent any more; None: nothing is."""
+    return max((max(0, wait_ns - waited_ns) for _, waited_ns in dues.line.lent), default=None)
+
+
 def after_change(dues: Dues, now: Stamp, name: str) -> int:
     """What `due_ns` will be once every jump ahead that waits is acted upon."""
     term = dues.terms[name]
@@ -159,16 +180,28 @@ def _follow(line: Line, now: Stamp, passed: int, wait_ns: int) -> Line:
         line = replace(line, started=False)
     little = wait_ns // CREDIT_PART
     if -little <= ahead <= may:
+        lent = [(ns, waited_ns + min(passed, TURN_MOST_NS)) for ns, waited_ns in line.lent]
+        lent = [loan for loan in lent if loan[1] < wait_ns]
+        lent += [(ahead - line.credit_ns, 0)] if ahead > line.credit_ns else []
         left = max(0, line.credit_ns - max(0, ahead))
-        return replace(line, at_ns=now.wall_ns, credit_ns=left, wanted_ns=None, waited_ns=0)
+        return replace(line, at_ns=now.wall_ns, credit_ns=left, wanted_ns=None, waited_ns=0, lent=_few(lent))
+    line = replace(line, lent=tuple((ns, 0) for ns, _ in line.lent))  # another clock, or it was wrong
     told = None if line.wanted_ns is None else line.wanted_ns + passed
     if told is None or now.wall_ns > told + little or (ahead < 0) != (told < line.at_ns):
         return replace(line, wanted_ns=now.wall_ns, waited_ns=0)
     # What was announced stays announced: a smaller jump is part of it, and what creeps on is not.
     waited = line.waited_ns + min(passed, TURN_MOST_NS)
     if waited >= wait_ns:
-        return replace(line, at_ns=min(now.wall_ns, told + little), wanted_ns=None, waited_ns=0, credit_ns=0)
+        at_ns, lent = min(now.wall_ns, told + little), line.lent if ahead > 0 else ()
+        return replace(line, at_ns=at_ns, wanted_ns=None, waited_ns=0, credit_ns=0, lent=lent)
     return replace(line, wanted_ns=told, waited_ns=waited)
+
+
+def _few(lent: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    if len(lent) <= _LOANS_MOST:
+        return tuple(lent)
+    first, second, *rest = lent
+    return ((first[0] + second[0], min(first[1], second[1])), *rest)
 
 
 def _advance_term(term: Term | None, asked_ns: int, told_ns: int, wait_ns: int) -> Term:

@@ -186,7 +186,7 @@ class Holds:
         for hold in self._terms.step(self.current() or (), answered, now.mono_ns, trusted_ns):
             log.warning("the incident %s is told of no more: its hold %s is given its term", hold.incident, hold.id)
             self._put(hold)
-        for hold in over(self.current() or (), dues.line.at_ns) if dues is not None else ():
+        for hold in over(self.current() or (), dues.line.sure_ns) if dues is not None else ():
             why = "its incident is told of no more, and its term is over"
             detail = {"id": hold.id, "released_ns": hold.released_ns, "released_by": "record", "why": why}
             self._put_release(hold, detail)

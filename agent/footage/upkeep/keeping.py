@@ -26,7 +26,7 @@ from agent.footage.rows import is_rebuilding
 from agent.footage.upkeep import stock
 from agent.footage.upkeep.degradation import Degradation, Recorded, Reels, degrade, rungs
 from agent.footage.upkeep.deletion import Deletion, DeletionWaits, expired_in_quarantine
-from agent.footage.upkeep.due import PRODUCT_BEGAN_NS, WAIT_NS, Dues, advance_due, after_change, announced
+from agent.footage.upkeep.due import PRODUCT_BEGAN_NS, WAIT_NS, Dues, advance_due, after_change, announced, lent_for
 from agent.footage.upkeep.hold import Hold, Protection
 from agent.footage.upkeep.retention import Breach, Lines, Policy, Space, Step, forecast, reserve_bytes
 from agent.footage.upkeep.spare_room import SpareRoom
@@ -290,7 +290,9 @@ class Retention:
         recorded = self._recorded()
         spaces = self._spaces(volumes)
         left = sum(max(0, each.free_bytes - self._last_ditch_bytes) for each in spaces)
-        breach, waits = self._lasting, announced(dues, now, self._wait_ns)
+        breach = self._lasting
+        ends = (announced(dues, now, self._wait_ns), lent_for(dues, self._wait_ns))
+        waits = min((each for each in ends if each is not None), default=None)
         if breach is not None and waits is not None and (breach.wait_ns is None or breach.wait_ns > waits):
             breach = replace(breach, wait_ns=waits)
         before = self._degradation
