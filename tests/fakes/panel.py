@@ -14,6 +14,7 @@ from agent.demo.board import SimulatedBoard
 from agent.demo.platform import DemoPlatform
 from agent.wire import Refused, WireError, call
 from tests.fakes.broker import LoopbackBroker
+from tests.fakes.simavr import SimavrBoard
 from tests.fakes.waiting import until
 
 PANIC = 0
@@ -51,7 +52,7 @@ class Panel:
         )
         self.settings_file = folder / "facility.yaml"
         self.settings_file.write_text(_SETTINGS.format(platforms=platforms), encoding="utf-8")
-        self.board = SimulatedBoard(folder / "run" / "board0", folder / "presses.jsonl")
+        self.board: SimulatedBoard | SimavrBoard = SimulatedBoard(folder / "run" / "board0", folder / "presses.jsonl")
         self.consumers = {
             name: DemoPlatform(broker.url, name, "tyj/v1", self.consumer_db(name), quiet=True)
             for name, broker in brokers.items()
