@@ -1,7 +1,6 @@
 """The whole index built again from real files, after it was deleted or made garbage, and what that may not lose."""
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -327,11 +326,12 @@ def test_what_plays_after_damage_in_a_file_that_was_being_written_plays(
 
 
 def test_a_pass_that_is_told_to_stop_stops(place: Place) -> None:
-    index = place.open()
+    before, index = place.lines(), place.open()
     comparison = Comparison(place.volumes[0], index, {}, False, SystemClock(), anew=True)
     comparison.ask_to_stop()
     comparison.start()
-    assert comparison.join(10)
+    assert comparison.join(10), "its thread has ended"
     assert not comparison.whole
-    assert threading.active_count() < 20
+    assert not comparison.over
     index.stop()
+    assert place.lines() == before

@@ -7,6 +7,7 @@ Invariants
 
 import os
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -276,7 +277,8 @@ class _Survey:
             yield row
 
     def _ledger(self, reel: Reel, of: ReelRows, spans: list[Span], opened_ns: int | None) -> list[Finding]:
-        """14, from the first word about the reel to the last; day by day, for the work to grow with the days alone."""
+        """14, from the first word about the reel to the last; day by day, for the work to grow with the days alone, and
+        with those alone in which anything is told: a clock that was not set begins in 1970."""
         gaps, subject = of.gaps, of.name
         begins = [*(span.from_ns for span in spans), *(gap.from_ns for gap in gaps)]
         first = min(begins, default=None)
@@ -289,8 +291,7 @@ class _Survey:
         else:
             last = max(*(span.to_ns for span in spans), *(gap.to_ns or 0 for gap in gaps), first)
         found: list[Finding] = []
-        for start in range(first, last, DAY_NS):
-            end = min(start + DAY_NS, last)
+        for start, end in _days(sorted([*begins, *(gap.from_ns for gap in of.buried)]), first, last):
             inside = [span for span in spans if span.from_ns < end and span.to_ns > start]
             reasons = [
                 gap for gap in [*of.buried, *gaps] if gap.from_ns < end and (gap.to_ns is None or gap.to_ns > start)
@@ -305,6 +306,18 @@ class _Survey:
     def _concluded(self, reel: Reel, from_ns: int, to_ns: int) -> list[Gap]:
         found = self._rows.concluded(reel, from_ns, to_ns, self._now_ns())
         return [gap for gap in found if gap.reason != GapReason.INDEX_LOST]
+
+
+def _days(begins: Sequence[int], first_ns: int, last_ns: int) -> Iterator[tuple[int, int]]:
+    """The days from `first_ns` to `last_ns`, those in which nothing of `begins` begins as one with those after them."""
+    start = first_ns
+    while start < last_ns:
+        end = start + DAY_NS
+        at = bisect_left(begins, start)
+        if at == len(begins) or begins[at] >= end:
+            end = begins[at] if at < len(begins) else last_ns
+        yield start, min(end, last_ns)
+        start = end
 
 
 _MOVING: Final = frozenset({"open", "lost", "deleting"})

@@ -192,8 +192,8 @@ def _follow(line: Line, now: Stamp, passed: int, wait_ns: int) -> Line:
     # What was announced stays announced: a smaller jump is part of it, and what creeps on is not.
     waited = line.waited_ns + min(passed, TURN_MOST_NS)
     if waited >= wait_ns:
-        at_ns, lent = min(now.wall_ns, told + little), line.lent if ahead > 0 else ()
-        return replace(line, at_ns=at_ns, wanted_ns=None, waited_ns=0, credit_ns=0, lent=lent)
+        at_ns, still_lent = min(now.wall_ns, told + little), line.lent if ahead > 0 else ()
+        return replace(line, at_ns=at_ns, wanted_ns=None, waited_ns=0, credit_ns=0, lent=still_lent)
     return replace(line, wanted_ns=told, waited_ns=waited)
 
 
