@@ -1,5 +1,6 @@
 """Checking a package from the command line: the same as its page does in a browser."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,8 @@ def verify_package(screen: Screen, path: Path, typed: str | None, password: byte
         return WRONG
     bar.clear()
     if as_json:
-        screen.json(_for_programs(manifest, found))
+        told = json.dumps(_for_programs(manifest, found), ensure_ascii=False).encode(errors="replace")
+        screen.json(json.loads(told))  # half a character of a hostile manifest cannot be written
     else:
         _for_people(screen, manifest, found)
     return OK if found.verdict in (Verdict.AUTHENTIC, Verdict.CONSISTENT) else WRONG

@@ -158,7 +158,7 @@ def _write(screen: Screen, runtime: Path, work: _Work, target: PackageTarget) ->
     wanted = Wanted(work.films, work.around, asked.joined, page(), README.encode(), _words(), wish.sound)
     bar = Bar(screen)
     try:
-        note(output).write_text(json.dumps(asdict(asked)), encoding="utf-8")
+        _note_down(output, asked)
         with held(runtime, work.films, output) as not_held:
             evidence = Evidence(runtime, _subject(asked), wish.why)
             built = build(wanted, target, evidence.prove, evidence.sign, bar, evidence.vouch)
@@ -220,6 +220,17 @@ def _decide(wish: PackageWish, where: tzinfo) -> _Asked:
     if to_ns - from_ns > LONGEST_PACKAGE_S * NS:
         raise BadTime(Text("一次最多导出 31 天", "at most 31 days at once"))
     return _Asked(cameras, streams, from_ns, to_ns, wish.joined)
+
+
+def _note_down(output: Path, asked: _Asked) -> None:
+    """Keep what was asked beside what is written, whole or not at all. Raises OSError."""
+    fresh = note(output).with_suffix(".new")
+    try:
+        fresh.write_text(json.dumps(asdict(asked)), encoding="utf-8")
+        fresh.rename(note(output))
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def _noted(output: Path) -> _Asked | None:

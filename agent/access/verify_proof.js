@@ -44,7 +44,7 @@ class Broken extends Error {}
 async function checkProof(manifest, content, seen, key) { // as package_proof.py
   let camera = "", stream = "";
   try { const proof = JSON.parse(content); ({ camera, stream } = proof); return await follow(proof, manifest, seen, key); }
-  catch (error) { return { camera, stream, standing: "broken", problem: String(error.message || error), damaged: [], unvouched: [], moved: [], linked: [], absent: [] }; }
+  catch (error) { return { camera, stream, standing: "broken", problem: String(error.message || error), damaged: [], unvouched: [], moved: [], linked: new Set(), absent: [] }; }
 }
 const MOST_PASSED = 4;
 async function follow(proof, manifest, seen, key) {
@@ -112,15 +112,15 @@ async function follow(proof, manifest, seen, key) {
     if (each.start_ns !== link.start) moved.push(seq);
   }
   const numbers = links.map(link => link.seq), there = numbers.filter(seq => packed.has(seq) && !packed.get(seq).open), of = some => [...some].filter(seq => packed.has(seq)).sort((a, b) => a - b);
-  const absent = numbers.filter(seq => there[0] < seq && seq < there.at(-1) && !packed.has(seq)), result = { camera, stream, problem: "", damaged: of(damaged), unvouched: of(unvouched), moved, absent, linked: numbers.filter(seq => !packed.has(seq) || !packed.get(seq).open) };
-  return endSigned ? { ...result, standing: result.unvouched.length ? "doubtful" : "proved" } : { ...result, standing: "unproved", linked: [], unvouched: result.unvouched.filter(seq => loose.has(seq)) };
+  const absent = numbers.filter(seq => there[0] < seq && seq < there.at(-1) && !packed.has(seq)), result = { camera, stream, problem: "", damaged: of(damaged), unvouched: of(unvouched), moved, absent, linked: new Set(numbers.filter(seq => !packed.has(seq) || !packed.get(seq).open)) };
+  return endSigned ? { ...result, standing: result.unvouched.length ? "doubtful" : "proved" } : { ...result, standing: "unproved", linked: new Set(), unvouched: result.unvouched.filter(seq => loose.has(seq)) };
 }
 const text = some => some.every(each => typeof each === "string"), object = each => each && typeof each === "object" && !Array.isArray(each);
-const fitsFile = each => text([each.name, each.kind, each.sha256]) && inside(each.name) && Number.isSafeInteger(each.bytes) && (each.kind !== "segment" || text([each.camera, each.stream, each.state]) && Number.isSafeInteger(each.seq) && [each.start_ns, each.labelled_ns ?? "0"].every(time => typeof time === "string" && /^\d+$/.test(time)));
+const fitsFile = each => text([each.name, each.kind, each.sha256]) && /^[0-9a-f]{64}$/.test(each.sha256) && inside(each.name) && Number.isSafeInteger(each.bytes) && (each.kind !== "segment" || text([each.camera, each.stream, each.state]) && Number.isSafeInteger(each.seq) && [each.start_ns, each.labelled_ns ?? "0"].every(time => typeof time === "string" && /^\d+$/.test(time)));
 const fitsCamera = each => text([each.id, each.uuid, each.stream]) && [each.footage || [], each.gaps || []].every(some => Array.isArray(some) && some.every(object));
 function live(manifest) { // the newest of each film, as far as they were being written still
   const films = new Map(), found = new Set();
-  for (const each of manifest.files) if (each.kind === "segment") { const name = JSON.stringify([each.camera, each.stream]); films.set(name, [...(films.get(name) || []), each]); }
+  for (const each of manifest.files) if (each.kind === "segment") { const name = JSON.stringify([each.camera, each.stream]); if (!films.has(name)) films.set(name, []); films.get(name).push(each); }
   for (const some of films.values()) for (const each of some.sort((a, b) => b.seq - a.seq).slice(0, 2)) { if (each.state !== "open") break; found.add(each.name); }
   return found;
 }
@@ -149,14 +149,15 @@ async function check(all, tell) {
   const chains = [], key = signature && signature.good ? signature.key : null;
   for (const each of manifest.files) if (each.kind === "proof" && files.has(each.name)) chains.push(await checkProof(manifest, await files.get(each.name).text(), seen, key));
   const films = new Map(manifest.cameras.map(each => [JSON.stringify([each.id, each.stream]), each])), filmOf = each => films.get(JSON.stringify([each.camera, each.stream])), chainOf = film => film && chains.findLast(each => each.camera === film.uuid && each.stream === film.stream);
-  for (const film of manifest.cameras) if (!chainOf(film)) chains.push({ camera: film.uuid, stream: film.stream, standing: "unproved", problem: "", damaged: [], unvouched: [], moved: [], linked: [], absent: [] });
+  for (const film of manifest.cameras) if (!chainOf(film)) chains.push({ camera: film.uuid, stream: film.stream, standing: "unproved", problem: "", damaged: [], unvouched: [], moved: [], linked: new Set(), absent: [] });
+  const marks = new Map(chains.map(chain => [chain, [new Set(chain.unvouched), new Set(chain.damaged)]]));
   for (const each of manifest.files) {
     const found = seen.get(each.name), chain = each.kind === "segment" ? chainOf(filmOf(each)) : null;
     let standing = !found ? "missing" : found.bytes !== each.bytes || found.sha256 !== each.sha256 ? "altered" : each.as_recorded === false ? "not_as_recorded" : "good";
     if (each.kind === "segment" && (standing === "good" || standing === "not_as_recorded")) {
-      if (chain && chain.unvouched.includes(each.seq)) standing = "unvouched";
-      else if (chain && chain.damaged.includes(each.seq)) standing = "damaged";
-      else if (standing === "good" && !(chain && (chain.standing === "broken" || chain.standing === "unproved" || chain.linked.includes(each.seq)))) standing = "unlinked";
+      if (chain && marks.get(chain)[0].has(each.seq)) standing = "unvouched";
+      else if (chain && marks.get(chain)[1].has(each.seq)) standing = "damaged";
+      else if (standing === "good" && !(chain && (chain.standing === "broken" || chain.standing === "unproved" || chain.linked.has(each.seq)))) standing = "unlinked";
     }
     rows.push({ name: each.name, each, standing });
   }

@@ -16,12 +16,16 @@ from agent.access.package_checking import verify_package
 from agent.access.package_words import README
 from agent.access.packing import page
 from agent.access.verifying import judge
+from agent.footage import rows
 from agent.footage.chain import hash_bytes, link
+from agent.footage.custody.proof import answer_proof
 from agent.footage.exporting.manifest import Film
 from agent.footage.exporting.package import Built, Wanted, build
 from agent.footage.exporting.package_check import check_package
 from agent.footage.exporting.package_links import link_text
 from agent.footage.exporting.package_target import open_target
+from agent.footage.naming import camera_uuid, segment_path
+from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS
 from tests.access.test_verify_page import check, enter, standings, words
 from tests.fakes.browser import Browser
@@ -320,3 +324,30 @@ def test_people_are_told_what_is_proved_and_what_is_not(tmp_path: Path, clip: Pa
         ("断电", "能证明的", "不能证明的") if language == "zh" else ("power cut", "What is proved", "What is not")
     ):
         assert words_ in said
+
+
+def test_the_evidence_of_many_power_cuts_fits_into_an_answer(tmp_path: Path, clip: Path) -> None:
+    """The wire takes 64 KiB: 16 cameras with two streams each, stopped three times within the hour."""
+    place = CutShort(tmp_path, clip)
+    try:
+        for camera in range(16):
+            for stream in ("main", "sub"):
+                uuid = camera_uuid("demo", f"C{camera}")
+                place.commit(*(
+                    rows.put_segment(SegmentRow(
+                        uuid, place.volume.uuid, stream, None, seq, T0 + seq * NS, T0 + seq * NS + NS, 1, 1 << 24,
+                        str(segment_path(uuid, stream, T0 + seq * NS, seq)), "h264", 64, 36, "ab" * 32, "cd" * 32,
+                        "ef" * 32, "recovered" if seq in (100, 101, 102) else "closed",
+                    ))
+                    for seq in range(1, 200)
+                ))  # fmt: skip
+        place.sign()
+        asked = {"camera": camera_uuid("demo", "C7"), "stream": "sub", "first_seq": 1, "last_seq": 199}
+        whole = answer_proof(place.index, asked)
+        assert len(whole["links"]) == 150
+        named = answer_proof(place.index, {**asked, "last_seq": 101, "loose": True})
+    finally:
+        place.close()
+    assert len(json.loads(named["checkpoint_text"].partition("\n")[2])["loose"]) == 96
+    for answer in (whole, named):
+        assert len(json.dumps(answer).encode()) < 60_000

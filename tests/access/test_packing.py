@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -199,6 +200,30 @@ def test_what_cannot_be_asked_for(facility: Facility, changed: dict[str, Any], s
     assert "audit" not in [verb for verb, _ in facility.asked]
 
 
+def test_cameras_whose_folders_are_one_on_a_stick(facility: Facility) -> None:
+    status, _, errors = run(facility, cameras=("C01", "c01"))
+    assert (status, "export them one by one" in errors) == (2, True)
+
+
+def test_a_hold_that_is_refused_is_told(facility: Facility) -> None:
+    facility.stop("record")
+    verbs = {**facility.verbs(), "hold": lambda _, reply: reply.refuse("not_now", Text("现在不行", "not now"))}
+    facility.start("record", **verbs)
+    status, _, errors = run(facility)
+    assert (status, "not held while it was exported: not now" in errors) == (0, True)
+
+
+def test_a_target_that_is_full_from_the_beginning(facility: Facility) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        status, _, errors = run(facility)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (status, "the export failed" in errors, "--resume" in errors) == (1, True, True)
+    assert run(facility, resume=True)[0] == 0
+
+
 def test_no_footage(facility: Facility) -> None:
     status, _, errors = run(facility, start="2026-11-18 12:00")
     assert (status, "no footage" in errors) == (1, True)
@@ -226,7 +251,8 @@ def test_footage_altered_on_the_disk_is_told(facility: Facility) -> None:
 
 def test_a_zip_with_a_password(facility: Facility) -> None:
     target = facility.folder / "out.zip"
-    assert run(facility, output=target, password="长一点的密码 123".encode())[0] == 0
+    status, out, _ = run(facility, output=target, password="长一点的密码 123".encode())
+    assert (status, "their names in the zip" in out) == (0, True)
     assert "password" in check(target)[1]
     status, told = check(target, None, "长一点的密码 123".encode(), as_json=True)
     answer = json.loads(told)

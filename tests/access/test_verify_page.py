@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent.access.package_words import README
+from agent.access.package_words import (
+    MEANS_ABSENT,
+    MEANS_DAMAGED,
+    MEANS_MOVED,
+    MEANS_UNLINKED,
+    MEANS_UNVOUCHED,
+    README,
+)
 from agent.access.packing import page
 from agent.footage.chain import hash_bytes
 from agent.footage.exporting.package import Wanted, build
@@ -22,6 +31,7 @@ from tests.fakes.browser import Browser
 from tests.fakes.camera import make_clip
 from tests.fakes.evidence import T0, Device, around
 from tests.fakes.waiting import until
+from tests.footage.test_hostile_package import STRANGE, places, put
 
 pytestmark = pytest.mark.needs_debian("chromium")
 
@@ -190,6 +200,52 @@ def test_names_are_text_and_nothing_else(browser: Browser, copy: tuple[Device, P
     edit(copy[1] / "manifest.json", lambda it: it.update(purpose=evil, facility={"id": "", "name": evil}))
     assert check(browser, copy[1]) == "broken"
     assert browser.value("document.images.length") == 0
+
+
+def test_no_value_of_a_manifest_or_a_proof_makes_the_page_fall(browser: Browser, copy: tuple[Device, Path]) -> None:
+    package = copy[1]
+    check(browser, package)
+    cases = []
+    chance = random.Random(1)
+    for name in ("manifest.json", "proof/C01-main.json"):
+        value = json.loads((package / name).read_bytes())
+        spots = list(places(value))
+        strange = [each for each in STRANGE if each != float("inf")]
+        cases += [[name, json.dumps(put(value, chance.choice(spots), chance.choice(strange)))] for _ in range(100)]
+    told = browser.value(
+        f"""(async () => {{
+            const all = new Map([...$('folder').files].map(file => [file.webkitRelativePath, file])), told = [];
+            for (const [name, text] of {json.dumps(cases)}) {{
+                const files = new Map(all), changed = [...all.keys()].find(each => each.endsWith('/' + name));
+                files.set(changed, new File([text], name));
+                await begin(files);
+                $('typed').value = '0'.repeat(40); compared = true; show();
+                $('language').click(); $('language').click();
+                told.push(judged());
+            }}
+            return told;
+        }})()"""
+    )
+    assert len(told) == 200
+    assert set(told) == {"broken", "none"}
+    assert browser.errors == []
+
+
+def test_the_page_says_what_the_command_says(packed: tuple[Device, Path]) -> None:
+    content = page().decode()
+    for text in (MEANS_DAMAGED, MEANS_UNVOUCHED, MEANS_UNLINKED, MEANS_MOVED, MEANS_ABSENT):
+        assert json.dumps([text.zh, text.en], ensure_ascii=False) in content
+    assert "<script src" not in content
+    assert " file:;" not in content
+
+
+def test_the_page_of_a_release_works_beside_its_scripts(browser: Browser, packed: tuple[Device, Path]) -> None:
+    browser.errors.clear()
+    with resources.as_file(resources.files("agent.access")) as folder:
+        browser.open((folder / "verify.html").as_uri())
+        browser.choose("#folder", [packed[1]])
+        until(lambda: verdict(browser) not in ("idle", "working"), 30, "the page has checked")
+    assert (verdict(browser), browser.errors) == ("consistent", [])
 
 
 @pytest.mark.parametrize("size", [0, 1, 55, 56, 63, 64, 65, 111, 112, 127, 128, 1000])

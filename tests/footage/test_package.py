@@ -134,7 +134,7 @@ def test_authentic_only_with_the_fingerprint(tmp_path: Path, device: Device, nam
     pack(device, tmp_path / name)
     found = checked(tmp_path / name)
     assert found.verdict is Verdict.CONSISTENT
-    assert found.chains == (Chain(device.uuid, "main", "proved", linked=(1, 2, 3, 4)),)
+    assert found.chains == (Chain(device.uuid, "main", "proved", linked=frozenset({1, 2, 3, 4})),)
     assert set(found.files.values()) == {Standing.GOOD}
     assert checked(tmp_path / name, device.fingerprint.replace("-", " ")).verdict is Verdict.AUTHENTIC
     assert checked(tmp_path / name, "00000-" * 7 + "00000").verdict is Verdict.FOREIGN
@@ -384,8 +384,9 @@ def test_a_full_disk_and_on_again(tmp_path: Path, device: Device, name: str, roo
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
-        with pytest.raises(ExportFailed):
+        with pytest.raises(ExportFailed) as failed:
             pack(device, target, password=password)
+        assert "FAT32" in failed.value.text.zh, "which is what a file that is too long means to people"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not target.exists()
@@ -477,3 +478,6 @@ def test_names_stay_inside() -> None:
     assert [safe(each) for each in ("C01", "北门 2", "../x", "a/b", "..", 'x:"y')] == [
         "C01", "北门_2", "x", "a_b", "_", "x_y",
     ]  # fmt: skip
+    assert [safe(each) for each in ("CON", "nul", "Com1", "aux.x", "proof", "JOINED", "console", "COM")] == [
+        "CON_", "nul_", "Com1_", "aux.x_", "proof_", "JOINED_", "console", "COM",
+    ], "names that Windows keeps for devices, and those of the package itself"  # fmt: skip

@@ -108,6 +108,8 @@ class _Building:
         self._total = sum(source.bytes for film in wanted.films for source in film.sources) * (1 + wanted.joined)
         self._done = 0
         self._files: list[Packed] = []
+        self._names: dict[str, str] = {}
+        """What a segment is called in the package, by where it was recorded."""
         self._contents: dict[str, dict[int, Content]] = {}
         """What was packed of segments that are in the chain, by the title of the film and their number."""
         self._bad: dict[str, GapReason] = {}
@@ -174,7 +176,7 @@ class _Building:
         return replace(film, sources=tuple(kept))
 
     def _original(self, film: Film, source: Source) -> Source:
-        name = made.segment_name(film, source, self._around.zone)
+        name = self._names[source.path] = made.segment_name(film, source, self._around.zone)
         begun = self._done
         hashed = self._kept(name, source)
         if hashed is None:
@@ -261,7 +263,7 @@ class _Building:
             "camera": film.camera_id, "stream": film.stream, "derived": True, "frames": planned.frames,
             "start": made.local(planned.from_ns, zone), "end": made.local(planned.to_ns, zone),
             "start_ns": str(planned.from_ns), "end_ns": str(planned.to_ns),
-            "from": sorted({_of(copied.path, film, zone) for copied in planned.copies}),
+            "from": sorted(self._names[path] for path in {copied.path for copied in planned.copies}),
         }  # fmt: skip
         self._files.append(Packed(name, "derived", hashed.size, hashed.sha256, detail))
 
@@ -379,10 +381,6 @@ def _reference(source: Source) -> SegmentRef:
         source.path, source.start_ns, source.end_ns, source.codec, source.width, source.height, source.bytes,
         source.state,
     )  # fmt: skip
-
-
-def _of(path: str, film: Film, zone: Any) -> str:
-    return next(made.segment_name(film, source, zone) for source in film.sources if source.path == path)
 
 
 def _end_of(source: Source) -> int:

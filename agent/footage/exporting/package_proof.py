@@ -64,7 +64,7 @@ class Chain:
     damaged: tuple[int, ...] = ()
     unvouched: tuple[int, ...] = ()
     moved: tuple[int, ...] = ()
-    linked: tuple[int, ...] = ()
+    linked: frozenset[int] = frozenset()
     absent: tuple[int, ...] = ()
 
 
@@ -165,11 +165,11 @@ class _Following:
         absent = [seq for seq in numbers if there and there[0] < seq < there[-1] and seq not in packed]
         found = Chain(
             *self._reel, "proved", "", tuple(sorted(self._damaged & packed.keys())),
-            tuple(sorted(self._unvouched & packed.keys())), tuple(moved), tuple(numbers), tuple(absent),
+            tuple(sorted(self._unvouched & packed.keys())), tuple(moved), frozenset(numbers), tuple(absent),
         )  # fmt: skip
         if not self._end_signed:
             unvouched = tuple(seq for seq in found.unvouched if seq in self._loose)
-            return replace(found, standing="unproved", linked=(), unvouched=unvouched)
+            return replace(found, standing="unproved", linked=frozenset(), unvouched=unvouched)
         return replace(found, standing="doubtful") if found.unvouched else found
 
     def _read(self, proof: Mapping[str, Any]) -> list[_Link]:

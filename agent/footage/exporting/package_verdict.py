@@ -15,6 +15,7 @@ Invariants
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,7 @@ from agent.footage.exporting.manifest import FORMAT, UNLISTED, is_inside
 from agent.footage.exporting.package_proof import Chain, Seen, Verify
 
 _TEXT: Final = "yunjian-export-1"
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 MOST_LIVE: Final = 2
 """Segments of a camera that may have been written still when it was exported: at the border of two, both."""
@@ -113,6 +115,7 @@ def read_manifest(content: bytes) -> dict[str, Any]:
 
 def _is_file(each: Mapping[str, Any]) -> bool:
     fits = all(isinstance(each[key], str) for key in ("name", "kind", "sha256")) and type(each["bytes"]) is int
+    fits = fits and _SHA256.fullmatch(each["sha256"]) is not None
     if fits and each["kind"] == "segment":
         fits = all(isinstance(each[key], str) for key in ("camera", "stream", "state")) and type(each["seq"]) is int
         times = (each["start_ns"], each.get("labelled_ns", "0"))
@@ -157,12 +160,14 @@ def judge(
     films = {(each["id"], each["stream"]): (each["uuid"], each["stream"]) for each in manifest["cameras"]}
     by_film = {(chain.camera, chain.stream): chain for chain in chains}
     live = _live(manifest)
+    marks = {(chain.camera, chain.stream): (frozenset(chain.damaged), frozenset(chain.unvouched)) for chain in chains}
     files: dict[str, Standing] = {}
     for name, each in listed.items():
         files[name] = _standing(each, seen.get(name))
         if each["kind"] == "segment":
             chain = by_film.get(films.get((each["camera"], each["stream"]), ("", "")))
-            files[name] = _as_proved(each, files[name], chain)
+            marked = marks[chain.camera, chain.stream] if chain is not None else (frozenset[int](), frozenset[int]())
+            files[name] = _as_proved(each["seq"], files[name], chain, *marked)
     for name in seen:
         if name not in listed and name not in UNLISTED and name.rpartition("/")[2] not in CLUTTER:
             files[name] = Standing.EXTRA
@@ -201,17 +206,19 @@ def _live(manifest: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def _as_proved(listed: Mapping[str, Any], standing: Standing, chain: Chain | None) -> Standing:
+def _as_proved(
+    seq: int, standing: Standing, chain: Chain | None, damaged: frozenset[int], unvouched: frozenset[int]
+) -> Standing:
     """How a segment is, by its chain of evidence, too."""
     if standing not in (Standing.GOOD, Standing.NOT_AS_RECORDED):
         return standing
-    if chain is not None and listed["seq"] in chain.unvouched:
+    if seq in unvouched:
         return Standing.UNVOUCHED
-    if chain is not None and listed["seq"] in chain.damaged:
+    if seq in damaged:
         return Standing.DAMAGED
     if chain is not None and chain.standing in ("broken", "unproved"):
         return standing  # which the film says already
-    linked = chain is not None and listed["seq"] in chain.linked
+    linked = chain is not None and seq in chain.linked
     return standing if linked or standing is not Standing.GOOD else Standing.UNLINKED
 
 
