@@ -42,7 +42,7 @@ flash: $(VENV)/.run ## write it to a board and ask it who it is: make flash PORT
 
 test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
 	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common \
-		gcc gcc-avr avr-libc simavr libsimavr-dev libelf-dev
+		gcc libc6-dev gcc-avr avr-libc simavr libsimavr-dev libelf-dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
@@ -56,7 +56,7 @@ bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make be
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
-	@scripts/debian-packages.sh mosquitto qemu-system-common e2fsprogs
+	@scripts/debian-packages.sh mosquitto qemu-system-common e2fsprogs gcc libc6-dev
 	@$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),600)
 
 fresh: ## run the README's two commands in a bare Debian chroot (needs root and mmdebstrap)

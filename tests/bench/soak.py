@@ -1,8 +1,9 @@
 """`make soak`: a demonstration facility under random kill -9, judged by the platforms' databases and by the footage.
 
 Before it, `record` alone with four cameras is killed `KILLS` times, and `yunjian footage check` judges after each; then
-the power of its disk is cut at `CUTS` moments (tests/faults/power_cut.py; needs root). Ends with status 1 when a press
-was lost or doubled, when the index disagrees with the disk, or when something does not come back.
+the power of its disk is cut at `CUTS` moments (tests/faults/power_cut.py; needs root); then the core of the firmware
+lives beside the Python board, under the sanitizers. Ends with status 1 when a press was lost or doubled, when the index
+disagrees with the disk, when the core does something else, or when something does not come back.
 """
 
 import argparse
@@ -19,10 +20,12 @@ from tests.fakes.waiting import until
 from tests.faults.power_cut import MOST_LOSS_S, PoweredRun, three_cameras
 from tests.faults.record_kills import checked, kill_again_and_again, told, under_load
 from tests.faults.rigs.logged_disk import NEEDS
+from tests.firmware.soak import soak_core
 
 KILLS = 50
 CUTS = 1000
 CUTS_WITHIN_S = 60.0
+CORE_S = 120.0
 
 
 def main() -> int:
@@ -34,6 +37,7 @@ def main() -> int:
     print(f"soak: {options.seconds:.0f} s, seed {options.seed}")
     _kill_record(options.seed)
     _cut_power(options.seed)
+    _live_core(options.seed)
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder:
         facility = Facility(Path(folder) / "var")
@@ -74,6 +78,14 @@ def _cut_power(seed: int) -> None:
             most_s = max(most_s, *verdict.loss_s.values())
     assert most_s <= MOST_LOSS_S, f"a power cut cost {most_s:.1f} s"
     print(f"soak: the power was cut at {CUTS} moments, and cost {most_s:.1f} s at most")
+
+
+def _live_core(seed: int) -> None:
+    if shutil.which("gcc") is None:
+        print("soak: the core of the firmware does not run: gcc is missing")
+        return
+    rounds = soak_core(CORE_S, seed)
+    print(f"soak: the core of the firmware lived, was cut and was fuzzed {rounds} times beside the Python board")
 
 
 def _trouble(facility: Facility, chance: random.Random, seconds: float) -> tuple[int, dict[str, int]]:

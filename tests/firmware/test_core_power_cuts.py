@@ -1,0 +1,49 @@
+"""The power of the core is cut after any byte of EEPROM: what it has kept once, it has for ever."""
+
+import pytest
+
+from firmware_bridge import eeprom
+from firmware_bridge import messages as say
+from firmware_bridge.frame import Deframer, Frame, Kind
+from firmware_bridge.messages import ResetCause
+from tests.fakes.board_core import Core
+from tests.firmware.slow_eeprom import ALARM, press_and_commit
+from tests.firmware.twins import UID
+
+pytestmark = pytest.mark.needs_debian("gcc")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_press_once_kept_is_kept_through_every_byte(core: Core, seed: int) -> None:
+    assert press_and_commit(core, seed) > 300
+
+
+def test_the_boot_counter_survives_a_cut_after_any_byte(core: Core) -> None:
+    core.limits()
+    core.load(eeprom.blank(UID))
+    newest = 0
+    for boot in range(40):
+        before = core.image()
+        core.load(before)
+        core.limits(power=boot % 13)
+        core.start(ResetCause.WATCHDOG, 0)
+        told = core.held().boot_id
+        whole = eeprom.next_boot(core.image())[0] - 1
+        assert told == newest + 1
+        assert whole in (newest, newest + 1)
+        newest = whole
+    core.limits()
+    core.start(ResetCause.WATCHDOG, 0)
+    (hello,) = Deframer().feed(core.tick(0))
+    assert say.Hello.from_payload(hello.payload).boot_id == newest + 1
+
+
+def test_a_board_whose_eeprom_is_dead_still_tells_of_a_press(core: Core) -> None:
+    core.limits(eeprom_credit=0)
+    core.load(eeprom.blank(UID))
+    core.start(ResetCause.POWER_ON, 0)
+    core.receive(Frame(Kind.RESET, 1, 0, 0, b"\x01").to_bytes(), 0)
+    said = b""
+    for now_ms in range(0, 200, 10):
+        said += core.sample([ALARM] * core.inputs, now_ms) + core.tick(now_ms)
+    assert Kind.EVENT in [frame.kind for frame in Deframer().feed(said)]
