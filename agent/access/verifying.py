@@ -35,6 +35,7 @@ WORDS: Final = {
     FindingKind.UNINDEXED: Text("索引里没有的文件", "a file that the index does not know"),
     FindingKind.DAMAGED: Text("断电或磁盘损坏，当时已签名", "damaged by a cut or a disk, signed as it was left"),
     FindingKind.UNVOUCHED: Text("断电或磁盘损坏，没有签名可证", "damaged by a cut or a disk, and not proved"),
+    FindingKind.UNSIGNED: Text("此后长时间没有签名", "nothing was signed for hours from here on"),
 }
 
 _EXPECTED: Final = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
@@ -110,18 +111,18 @@ def tell_fingerprint(screen: Screen, data: Path, as_json: bool) -> int:
 
 
 def judge(report: Report, fingerprints: Sequence[str]) -> str:
-    """`broken`, `incomplete` (not all could be read, or a damaged file is not proved by a signature), `other_key`,
+    """`broken`, `incomplete` (not all could be read, or what should be is not proved by a signature), `other_key`,
     `consistent` or, with fingerprints that people brought from outside and that all signatures are of, `authentic`."""
     if any(each.kind not in UNPROVED for each in report.findings):
         return "broken"
-    if report.unread or report.findings:
+    if report.unread or report.unread_rows or report.findings:
         return "incomplete"
     if not fingerprints:
         return "consistent"
     signers = [each.fingerprint for each in report.review.signers.values() if each.checkpoints]
     if any(not any(is_same(typed, each) for typed in fingerprints) for each in signers):
         return "other_key"
-    return "authentic" if signers else "consistent"
+    return "authentic" if signers else "incomplete"
 
 
 def _wanted(place: Place, asked: Asked) -> tuple[Wanted, Mapping[Path, str]]:
@@ -147,7 +148,7 @@ def _wanted(place: Place, asked: Asked) -> tuple[Wanted, Mapping[Path, str]]:
     for each in asked.fingerprints:
         if sum(letter.isdigit() for letter in each) != 40:
             raise BadTime(Text(f"指纹是 40 个数字：{each}", f"a fingerprint has 40 digits: {each}"))
-    return Wanted(place.index, volumes, cameras, from_ns, to_ns, asked.quick, expected), away
+    return Wanted(place.index, volumes, cameras, from_ns, to_ns, asked.quick, expected, not away), away
 
 
 def _for_people(screen: Screen, report: Report, verdict: str, where: tzinfo, asked: Asked) -> None:
@@ -164,15 +165,22 @@ def _for_people(screen: Screen, report: Report, verdict: str, where: tzinfo, ask
             screen.t(f"{count} 个文件", counted(count, "file", "files")) if count else screen.t("整卷", "the volume")
         )
         screen.line(screen.t(f"没有读到 {files}：{why}", f"not read, {files}: {why}"), YELLOW)
+    for first, last in report.unread_rows:
+        zh, en = (
+            f"日志第 {first} 到 {last} 行不在现有的卷上",
+            f"journal rows {first} to {last} are on no volume that is here",
+        )
+        screen.line(screen.t(zh, en), YELLOW)
     size = f"{report.read_bytes / 1e9:.1f} GB"
     zh = f"录像 {report.segments} 段，另有 {report.deleted} 段已删除并有记录，读了 {size}"
     en = f"{counted(report.segments, 'segment', 'segments')}, {report.deleted} deleted with a tombstone, {size} read"
     screen.line(screen.t(zh, en))
     newest = review.newest
     when = shown(newest.at_ns, where) if newest else screen.t("无", "none")
-    zh = f"日志 {review.head.n} 行，检查点 {review.checkpoints} 个，最新 {when}；此后 {report.unsigned} 段尚未签名"
+    zh = f"日志 {review.head.n} 行，检查点 {review.checkpoints} 个，最新 {when}"
+    zh += f"；此后录像 {report.unsigned} 段、删除 {report.unsigned_deleted} 段尚未签名"
     en = f"journal: {review.head.n} rows, {review.checkpoints} checkpoints, newest {when}"
-    en += f"; {report.unsigned} segments since"
+    en += f"; not signed yet: {report.unsigned} segments recorded since, {report.unsigned_deleted} deleted"
     screen.line(screen.t(zh, en))
     if report.unlinked:
         zh = f"{report.unlinked} 段由旧版本录制，不在证据链里，只比对摘要"
@@ -209,8 +217,8 @@ def _verdict(verdict: str, quick: bool) -> Text:
     return {
         "broken": Text("不一致：录像或其记载被改动过", "NOT CONSISTENT: footage or what is said of it was changed"),
         "incomplete": Text(
-            "结论不完整：没有全部读到，或有损坏的文件没有签名可证",
-            "INCOMPLETE: not all could be read, or a damaged file is not proved by a signature",
+            "结论不完整：没有全部读到，或有录像没有签名可证",
+            "INCOMPLETE: not all could be read, or some footage is not proved by a signature",
         ),
         "other_key": Text(
             "签名不是这个指纹的密钥所签", "NOT AUTHENTIC: signed with another key than this fingerprint's"
@@ -237,6 +245,7 @@ def _for_programs(report: Report, verdict: str) -> dict[str, Any]:
         "first": [_told(report, each) for each in report.first.values()],
         "segments": report.segments, "deleted": report.deleted, "read_bytes": report.read_bytes,
         "unread": report.unread, "unlinked": report.unlinked, "unsigned": report.unsigned,
+        "unsigned_deleted": report.unsigned_deleted, "unread_rows": [list(each) for each in report.unread_rows],
         "journal": {
             "n": review.head.n, "hash": review.head.hash, "checkpoints": review.checkpoints,
             "newest_checkpoint": {"n": newest.n, "at_ns": newest.at_ns} if newest else None, "forks": review.forks,

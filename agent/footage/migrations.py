@@ -78,5 +78,16 @@ MIGRATIONS: Final = (
     DROP INDEX segment_reel_start;
     CREATE INDEX segment_reel_start ON segment (camera, stream, start_ns, end_ns, state);
     """,
+    # Old rows of the journal stand in packs; see agent/footage/custody/journal_rows.py.
+    """
+    CREATE TABLE journal_pack (
+        first_n INTEGER PRIMARY KEY, last_n INTEGER NOT NULL UNIQUE, before TEXT NOT NULL, after TEXT NOT NULL,
+        bytes INTEGER NOT NULL);
+    CREATE TABLE journal_part (
+        camera TEXT NOT NULL, stream TEXT NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+        first_n INTEGER NOT NULL, data BLOB, PRIMARY KEY (camera, stream, first_n));
+    CREATE INDEX journal_part_pack ON journal_part (first_n);
+    CREATE TABLE journal_before (n INTEGER PRIMARY KEY, previous TEXT NOT NULL);
+    """,
 )
 """Number n brings user_version from n to n + 1. Never changed once released; tests keep old databases."""

@@ -122,7 +122,9 @@ class Record:
         verbs["reindex"] = lambda request, reply: _answer(
             reply, lambda: answer_reindex(recorder, request.args.get("start") is True)
         )
-        verbs["proof"] = lambda request, reply: _answer(reply, lambda: answer_proof(index, request.args))
+        verbs["proof"] = lambda request, reply: _answer(
+            reply, lambda: answer_proof(index, request.args, list(recorder.mounted().values()))
+        )
         verbs |= {"hold": self._holds.verb_hold, "release": self._holds.verb_release, "holds": self._holds.verb_holds}
         self._server = Server(runtime / "record.sock", verbs)
         self._liveness = Liveness(clock)

@@ -147,7 +147,7 @@ class Kept:
             return [dict(row) for row in found]
 
     def journal_rows(self, kind: str) -> list[Row]:
-        from agent.footage.custody.journal import rows_after
+        from agent.footage.custody.journal_rows import rows_after
 
         with self.index.reading() as connection:
             return rows_after(connection, 0, 100_000, kind)

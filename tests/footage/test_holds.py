@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from agent.facts import ClockQuality, Text
+from agent.footage.custody import journal_copy
+from agent.footage.custody.journal_chain import Head, Kind, next_row
 from agent.footage.upkeep.due import Dues, Line
 from agent.footage.upkeep.hold import AFTER_NS, BEFORE_NS, Hold, carried
 from agent.footage.upkeep.holds import Holds, Seen
@@ -347,3 +349,15 @@ def test_what_was_carried_to_another_time_while_its_incident_was_open_has_its_te
     found = live(rig, 90)
     assert found[moved.id].to_ns == moved.to_ns
     assert (found[moved.id].until_ns or 0) >= (found[hold.id].until_ns or 0)
+
+
+def test_a_hold_that_comes_with_a_volume_while_another_is_written_holds_at_once(rig: Rig, tmp_path: Path) -> None:
+    """The volume was away; the first who writes into the journal takes over what it alone knows."""
+    rig.turn()
+    rows = list(journal_copy.read(rig.volume))
+    head = Head(rows[-1].n, rows[-1].hash) if rows else Head()
+    other = Hold("held elsewhere", rig.a, 1, 2, "x", "y", None, 3, None)
+    journal_copy.append(tmp_path, [*rows, next_row(head, 5, Kind.HOLD, other.values())])
+    rig.journal._volumes = lambda: [rig.volume, tmp_path]
+    rig.ask("hold", cameras=["B"], from_ns=10, to_ns=20, who="x", why="y")
+    assert {each.camera for each in rig.chore.current() or ()} == {rig.a, rig.b}

@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 
@@ -19,109 +18,25 @@ from agent.footage import rows
 from agent.footage.chain import FIRST, hash_bytes, link
 from agent.footage.custody.checkpoints import Checkpoints
 from agent.footage.custody.evidence import FindingKind
-from agent.footage.custody.journal import Journal
 from agent.footage.custody.journal_chain import Kind
 from agent.footage.custody.proof import prove
 from agent.footage.custody.seen import read_file, said_in
-from agent.footage.custody.verify import Rebuilding, Report, Wanted, verify
-from agent.footage.disk.files import Volume, create_volume
-from agent.footage.index import Index, prepare
-from agent.footage.inspection.effects import effects
-from agent.footage.naming import camera_uuid, segment_path
+from agent.footage.custody.verify import Rebuilding, Wanted, verify
+from agent.footage.naming import segment_path
 from agent.footage.recording.segment import Segment, create_file
 from agent.footage.rows import SegmentRow
-from agent.footage.timeline import NS, Sane
-from agent.footage.upkeep.deletion import Deletion
+from agent.footage.timeline import Sane
 from agent.footage.upkeep.hold import Hold
 from agent.footage.upkeep.retention import Reason, Stored
 from tests.fakes.camera import make_clip
-from tests.fakes.clock import START_WALL_NS, MovedClock
-
-_CAMERA = camera_uuid("f1", "one")
-_DAY_NS = 86_400 * NS
-_LENGTH_NS = 60 * NS
-
-
-@dataclass
-class Place:
-    """A facility's index, one volume, journal and chores. Files hold a few bytes: what they mean is tried elsewhere."""
-
-    folder: Path
-    volume: Volume
-    index: Index
-    journal: Journal
-    checkpoints: Checkpoints
-    clock: MovedClock
-    heads: dict[str, str] = field(default_factory=dict)
-    last: dict[str, tuple[int, str]] = field(default_factory=dict)
-    stored: dict[tuple[str, int], Stored] = field(default_factory=dict)
-
-    def record(self, count: int, age_days: int, stream: str = "main", algorithm: str = "sha256") -> None:
-        """`count` more segments, recorded `age_days` ago."""
-        for _ in range(count):
-            seq, previous = self.last.get(stream, (0, ""))
-            seq += 1
-            start_ns = START_WALL_NS - age_days * _DAY_NS + seq * _LENGTH_NS
-            path = segment_path(_CAMERA, stream, start_ns, seq)
-            data = b"film %d of %s" % (seq, stream.encode())
-            digest = hash_bytes(algorithm, data)
-            head = self.heads.get(stream, FIRST)
-            chain = link(algorithm, head, _CAMERA, stream, seq, start_ns, len(data), digest)
-            target = self.volume.path / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-            row = SegmentRow(
-                _CAMERA, self.volume.uuid, stream, None, seq, start_ns, start_ns + _LENGTH_NS, 1, len(data), str(path),
-                "h264", 64, 36, digest, previous or None, chain, "closed",
-            )  # fmt: skip
-            self.commit(rows.put_segment(row))
-            self.heads[stream], self.last[stream] = chain, (seq, digest)
-            self.stored[stream, seq] = Stored(
-                _CAMERA, stream, seq, start_ns, row.end_ns or 0, len(data), self.volume.uuid, str(path), digest, chain,
-                "closed", row.end_ns or 0,
-            )  # fmt: skip
-
-    def commit(self, *statements: rows.Statement) -> None:
-        assert self.index.submit(*statements).done.wait(5)
-
-    def delete(self, *seqs: int, reason: Reason = Reason.EXPIRED, stream: str = "main", minimum_days: int = 30) -> None:
-        batch = [(self.stored[stream, seq], reason) for seq in seqs]
-        now_ns = self.clock.wall_ns()
-        gone = Deletion(self.index, self.journal, minimum_days).delete(
-            batch, {self.volume.uuid: self.volume.path}, now_ns, now_ns
-        )
-        assert len(gone.gone) == len(seqs)
-
-    def sign(self) -> None:
-        """An hour passes, and a checkpoint is signed."""
-        before = self.checkpoints.status()["checkpoint"]
-        self.clock.move(3601)
-        self.checkpoints.step(self.clock.stamp())
-        assert self.checkpoints.status()["checkpoint"] != before
-
-    def verify(self, **more: object) -> Report:
-        wanted = Wanted(self.index.path, {self.volume.uuid: self.volume.path}, **more)  # type: ignore[arg-type]
-        return verify(wanted, lambda done, total: None)
-
-    def kinds(self, **more: object) -> list[tuple[FindingKind, int]]:
-        return [(each.kind, each.seq) for each in self.verify(**more).findings]
+from tests.fakes.clock import START_WALL_NS
+from tests.fakes.verified import CAMERA, DAY_NS, LENGTH_NS, Place, a_place, check_proof
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    prepare(tmp_path / "footage.db")
-    index = Index(tmp_path / "footage.db")
-    index.start()
-    volume = create_volume(tmp_path / "volume", "f1")
-    clock = MovedClock()
-    journal = Journal(index, lambda: [volume.path], clock, effects)
-    policy = {"minimum_days": 30, "target_days": 90, "overwrite": False}
-    checkpoints = Checkpoints(index, journal, clock, tmp_path, "f1", policy)
-    place = Place(tmp_path, volume, index, journal, checkpoints, clock)
-    place.commit(rows.put_rebuilt(volume.uuid))
-    journal.step(clock.stamp())
-    yield place
-    index.stop()
+    with a_place(tmp_path) as found:
+        yield found
 
 
 def test_what_was_deleted_by_the_rules_is_bridged(place: Place) -> None:
@@ -151,16 +66,16 @@ def test_a_file_that_was_never_readable_breaks_nothing(place: Place) -> None:
     """A disk failed in the middle of it: there is a row without digest and link, and the chain goes over it."""
     place.record(3, age_days=100)
     _, digest = place.last["main"]
-    start_ns = START_WALL_NS - 100 * _DAY_NS + 4 * _LENGTH_NS
-    path = segment_path(_CAMERA, "main", start_ns, 4)
+    start_ns = START_WALL_NS - 100 * DAY_NS + 4 * LENGTH_NS
+    path = segment_path(CAMERA, "main", start_ns, 4)
     (place.volume.path / path).write_bytes(b"?")
     row = SegmentRow(
-        _CAMERA, place.volume.uuid, "main", None, 4, start_ns, start_ns + _LENGTH_NS, 1, 1, str(path), "h264", 64, 36,
+        CAMERA, place.volume.uuid, "main", None, 4, start_ns, start_ns + LENGTH_NS, 1, 1, str(path), "h264", 64, 36,
         None, digest, None, "suspect",
     )  # fmt: skip
     place.commit(rows.put_segment(row))
     place.stored["main", 4] = Stored(
-        _CAMERA, "main", 4, start_ns, start_ns + _LENGTH_NS, 1, place.volume.uuid, str(path), None, None, "suspect", 0
+        CAMERA, "main", 4, start_ns, start_ns + LENGTH_NS, 1, place.volume.uuid, str(path), None, None, "suspect", 0
     )
     place.last["main"] = (4, digest)
     place.record(3, age_days=100)
@@ -183,7 +98,7 @@ def _damage(place: Place, seq: int, state: str, cut: bool, sized: bool = True) -
     path.write_bytes(data)
     digest = hash_bytes("sha256", data)
     before = place.stored["main", seq - 1].chain or FIRST
-    chain = link("sha256", before, _CAMERA, "main", seq, stored.start_ns, len(data), digest)
+    chain = link("sha256", before, CAMERA, "main", seq, stored.start_ns, len(data), digest)
     values = (state, len(data), digest if sized else None, chain if sized else None, stored.path)
     place.commit(("UPDATE segment SET state = ?, bytes = ?, digest = ?, chain = ? WHERE path = ?", values))
 
@@ -301,7 +216,7 @@ def test_a_tombstone_that_is_taken_out_breaks_journal_and_chain(place: Place) ->
 
 def test_more_than_a_page_of_segments_and_tombstones(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.footage.custody.verify.PAGE", 5)
-    monkeypatch.setattr("agent.footage.custody.verify.JOURNAL_PAGE", 4)
+    monkeypatch.setattr("agent.footage.custody.verify_journal.JOURNAL_PAGE", 4)
     place.record(40, age_days=100)
     for first in (1, 9, 20, 31):
         place.sign()
@@ -336,7 +251,7 @@ def test_what_is_deleted_meanwhile_is_no_finding(place: Place) -> None:
 
 def test_a_file_that_the_index_does_not_know_is_told(place: Place) -> None:
     place.record(3, age_days=1)
-    stray = place.volume.path / segment_path(_CAMERA, "main", START_WALL_NS, 77)
+    stray = place.volume.path / segment_path(CAMERA, "main", START_WALL_NS, 77)
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_bytes(b"film")
     assert place.kinds() == [(FindingKind.UNINDEXED, 77)]
@@ -350,28 +265,17 @@ def test_a_proof_leads_over_tombstones_to_what_was_signed(place: Place) -> None:
     place.delete(3, 4, 5)
     place.sign()
     with place.index.reading() as connection:
-        proof = prove(connection, _CAMERA, "main", 2, 6)
-        early = prove(connection, _CAMERA, "main", 4, 4)
-        late = prove(connection, _CAMERA, "main", 9, 12)
-        none = prove(connection, _CAMERA, "main", 12, 13)
+        proof = prove(connection, CAMERA, "main", 2, 6)
+        early = prove(connection, CAMERA, "main", 4, 4)
+        late = prove(connection, CAMERA, "main", 9, 12)
+        none = prove(connection, CAMERA, "main", 12, 13)
     for told in (proof, early, late):
-        _check(told)
+        check_proof(told)
     assert [each[0] for each in proof["links"]] == [2, 3, 4, 5, 6, 7, 8]
     assert proof["deleted"] == [3, 4, 5]
     assert proof["checkpoint"]["n"] < late["checkpoint"]["n"]
     assert none["checkpoint"] is None
     assert none["checkpoint_text"] is None
-
-
-def _check(told: dict[str, object]) -> None:
-    head = told["before"]
-    heads = {}
-    for seq, start_ns, size, digest, said in told["links"]:  # type: ignore[attr-defined]
-        head = link("sha256", str(head), _CAMERA, "main", seq, start_ns, size, digest)
-        assert said in (None, head)
-        heads[seq] = head
-    ((_, _, seq, signed),) = told["checkpoint"]["detail"]["heads"]  # type: ignore[index]
-    assert heads[seq] == signed
 
 
 def test_a_checkpoint_waits_for_a_key_and_is_told(place: Place, tmp_path: Path) -> None:
@@ -397,7 +301,7 @@ def test_a_checkpoint_waits_for_a_key_and_is_told(place: Place, tmp_path: Path) 
 
 def test_a_file_tells_what_it_is_by_its_first_bytes(tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4")
-    described = {"camera": _CAMERA, "stream": "main", "seq": 7, "start_ns": 5, "chain": "ab" * 32}
+    described = {"camera": CAMERA, "stream": "main", "seq": 7, "start_ns": 5, "chain": "ab" * 32}
     with av.open(tmp_path / "clip.mp4", "r") as container:
         stream = container.streams.video[0]
         segment = Segment(tmp_path / "out.mp4", stream, described, create_file)
@@ -409,7 +313,7 @@ def test_a_file_tells_what_it_is_by_its_first_bytes(tmp_path: Path) -> None:
     seen = read_file(tmp_path / "out.mp4", "sha256")
     assert (seen.size_bytes, seen.digest) == ((tmp_path / "out.mp4").stat().st_size, digest)
     assert seen.said is not None
-    assert (seen.said.camera, seen.said.stream, seen.said.seq, seen.said.before) == (_CAMERA, "main", 7, "ab" * 32)
+    assert (seen.said.camera, seen.said.stream, seen.said.seq, seen.said.before) == (CAMERA, "main", 7, "ab" * 32)
     for data in (b"", b"\x00" * 100, b"\xff" * 100, (tmp_path / "out.mp4").read_bytes()[:300]):
         assert said_in(data) is None
 

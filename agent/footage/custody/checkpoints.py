@@ -34,8 +34,9 @@ from agent.footage.custody.checkpoint import (
     unsigned,
 )
 from agent.footage.custody.device_key import DeviceKey, KeyUnusable, device_key
-from agent.footage.custody.journal import Journal, JournalWaits, newest
+from agent.footage.custody.journal import Journal, JournalWaits
 from agent.footage.custody.journal_chain import Kind, Row
+from agent.footage.custody.journal_rows import newest
 from agent.footage.fault import Fault
 from agent.footage.index import Index
 from agent.wire import Reply, Request

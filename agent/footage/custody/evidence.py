@@ -37,12 +37,14 @@ class FindingKind(StrEnum):
     it is what was signed. A note: it is explained, and proved since."""
     UNVOUCHED = "damaged_unproved"
     """The same of a file for whose bytes no signature speaks: not yet, or because it was not whole when it ended."""
+    UNSIGNED = "unsigned"
+    """Footage of more hours than pass between checkpoints was recorded after the last one."""
 
 
 NOTES: Final = frozenset({FindingKind.DAMAGED})
 """What an inspector is told although nothing is wrong with the evidence."""
 
-UNPROVED: Final = frozenset({FindingKind.UNVOUCHED})
+UNPROVED: Final = frozenset({FindingKind.UNVOUCHED, FindingKind.UNSIGNED})
 """What is neither altered nor proved."""
 
 

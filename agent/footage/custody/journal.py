@@ -4,19 +4,18 @@ Used by the keeper's thread alone, but for `faults` and `status`.
 
 Invariants
 1. A row is committed to footage.db first, together with the statements that it stands for, and then copied to the
-   volumes: a crash in between leaves copies that are behind, and those are completed from the table.
+   volumes: a crash in between leaves copies that are behind, and those are completed from footage.db.
 2. When footage.db was lost, the journal goes on from the copies before anything new is written to it: nothing is
-   appended until the table has rows, or a volume is there to be asked.
+   appended until the table has rows, or a volume is there to be asked; nor while rows are taken over (taking_over.py).
 3. What is taken over from a copy takes effect again: a hold that was known to a volume alone holds.
-4. No start and no step reads it whole: it is never pruned, since what is deleted is proved by it, and 16 cameras
-   write 5 MB a day into it. `status` says how large it is.
+4. No start and no step reads it whole. A volume keeps all of it for ever, since what is deleted is proved by it, and
+   16 cameras write 5 MB a day into it; footage.db keeps the old rows packed (packing.py). `status` says how large.
 5. A copy that contradicts the table is set aside (`journal-<time>` on its volume), told, and noted as a row `fork`.
 """
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,9 @@ from agent.facts import ConditionKind, Stamp
 from agent.footage.custody import journal_copy
 from agent.footage.custody.journal_chain import Head, Kind, Remedy, Row, heal, next_row
 from agent.footage.custody.journal_copy import CopyDamaged
+from agent.footage.custody.journal_rows import hash_at, head_of, pack_before, put_row, rows_after
+from agent.footage.custody.packing import Packing
+from agent.footage.custody.taking_over import CannotTakeOver, Effects, TakeOver, is_under_way
 from agent.footage.fault import Fault
 from agent.footage.index import Index, Pending
 from agent.footage.rows import Statement
@@ -36,12 +38,13 @@ COMMIT_WAIT_S: Final = 10.0
 """How long `append` waits for its commit."""
 
 ROWS_AT_ONCE: Final = 500
-"""Of what is copied or taken over in one piece."""
+"""Of what is copied in one piece."""
 
 _COUNT_EVERY_NS: Final = 3600 * 10**9
 
-Effects = Callable[[Row], list[Statement]]
-"""What a row that was taken over from a copy changes in the tables."""
+EVERY_S: Final = 2.0
+BUSY_S: Final = 0.5
+"""While rows are taken over."""
 
 
 class JournalWaits(Exception):
@@ -53,13 +56,20 @@ class Journal:
     """The journal of one facility's footage."""
 
     name = "journal"
-    every_s = 2.0
+    every_s = EVERY_S
 
     def __init__(
-        self, index: Index, volumes: Callable[[], list[Path]], clock: Clock, effects: Effects | None = None
+        self,
+        index: Index,
+        volumes: Callable[[], list[Path]],
+        clock: Clock,
+        effects: Effects | None = None,
+        packing: Packing | None = None,
     ) -> None:
         """`volumes` gives the paths of those that are mounted and ours, now."""
         self._index = index
+        self._packing = packing or Packing(index)
+        self._taking = TakeOver(index, clock, effects)
         self._volumes = volumes
         self._clock = clock
         self._effects = effects
@@ -94,12 +104,21 @@ class Journal:
         return row
 
     def step(self, now: Stamp) -> None:
-        """Complete the copies: those that failed, and those of volumes that came."""
+        """Take over what is missing, complete the copies (those that failed, and those of volumes that came), and pack
+        what is old. Raises JournalWaits when what is missing cannot be read."""
         self._look()
         self._copy_all()
         if now.mono_ns >= self._count_ns:
             self._count_ns = now.mono_ns + _COUNT_EVERY_NS
             self._sizes = {path: self._size(path) for path in list(self._copied)}
+        if self._head is not None:
+            self._packing.turn(self._head, self._copied, now)
+        self.every_s = BUSY_S if self.is_taking_over else EVERY_S
+
+    @property
+    def is_taking_over(self) -> bool:
+        """Whether rows are being taken over from the volumes: each step goes on with it."""
+        return self._taking.status() is not None
 
     def faults(self) -> list[Fault]:
         """Copies that cannot be written, and copies that contradict the table."""
@@ -107,14 +126,15 @@ class Journal:
                    for path, text in list(self._failing.items())]  # fmt: skip
         forked = [Fault(ConditionKind.EVIDENCE_BROKEN, f"journal/{path}", (("detail", text),))
                   for path, text in list(self._forked.items())]  # fmt: skip
-        return [*failing, *forked]
+        return [*failing, *forked, *self._packing.faults()]
 
     def status(self) -> dict[str, Any]:
-        """Where the journal ends, and how far its copies go."""
+        """Where the journal ends, how far its copies go, and how far it is taken over."""
         head = self._head
         copies = {str(path): n for path, n in list(self._copied.items())}
         told = {"n": head.n if head else None, "hash": head.hash if head else None, "copies": copies}
-        return {"journal": {**told, "bytes": max(self._sizes.values(), default=0)}}
+        size = max(self._sizes.values(), default=0)
+        return {"journal": {**told, "bytes": size, "taking_over": self._taking.status()}}
 
     def _size(self, path: Path) -> int:
         try:
@@ -158,21 +178,31 @@ class Journal:
                 del self._copied[path]
         self._failing = {path: text for path, text in self._failing.items() if path in volumes}
         if self._head is None:
-            try:
-                with self._index.reading() as connection:
-                    head = head_of(connection)
-            except sqlite3.DatabaseError as error:
-                log.debug("the journal cannot be read yet: %s", error)
-                return
-            if head.n == 0:
-                readable = [path for path in volumes if self._is_readable(path)]
-                if not readable:
-                    return
-                head = self._take_over(head, readable)
-            self._head = head
+            self._find_head(volumes)
         for path in volumes:
-            if path not in self._copied:
-                self._heal(path)
+            if self._head is not None and path not in self._copied:
+                self._heal(path, volumes)
+
+    def _find_head(self, volumes: list[Path]) -> None:
+        """Know where the journal ends, if footage.db says it; take over some of what is missing, if not."""
+        try:
+            with self._index.reading() as connection:
+                head, is_begun = head_of(connection), is_under_way(connection)
+        except sqlite3.DatabaseError as error:
+            log.debug("the journal cannot be read yet: %s", error)
+            return
+        if head.n == 0 or is_begun:
+            readable = [path for path in volumes if self._is_readable(path)]
+            if not readable:
+                return
+            try:
+                head, is_over = self._taking.turn(head, readable, is_begun)
+            except CannotTakeOver as error:
+                raise JournalWaits(str(error)) from error
+            self._packing.forget()
+            if not is_over:
+                return
+        self._head = head
 
     def _is_readable(self, path: Path) -> bool:
         try:
@@ -184,22 +214,24 @@ class Journal:
             return False
         return True
 
-    def _heal(self, path: Path) -> None:
+    def _heal(self, path: Path, volumes: list[Path]) -> None:
         assert self._head is not None
         try:
             try:
                 copy = journal_copy.head(path)
                 with self._index.reading() as connection:
-                    table_at_copy = hash_at(connection, copy.n)
+                    table_at_copy = self._hash_at_end(connection, path, copy, volumes)
                 at_table = journal_copy.row_at(path, self._head.n) if copy.n > self._head.n else None
                 remedy = heal(self._head, copy, table_at_copy, at_table.hash if at_table else None)
             except CopyDamaged:
                 copy, remedy = Head(), Remedy.SET_ASIDE
-            if remedy is Remedy.TAKE_OVER:
-                self._head = self._take_over(self._head, [path])
+            if remedy is Remedy.TAKE_OVER and next(journal_copy.replay([path], self._head), None) is not None:
+                self._take_over(volumes)
+                if self._head is not None:
+                    self._heal(path, volumes)
+                return
+            if remedy in (Remedy.SET_ASIDE, Remedy.TAKE_OVER):
                 # What a copy has after a row that is damaged in it is no continuation.
-                remedy = Remedy.SET_ASIDE if self._head.n < copy.n else Remedy.NOTHING
-            if remedy is Remedy.SET_ASIDE:
                 self._set_aside(path, copy)
                 copy = Head()
         except OSError as error:
@@ -207,33 +239,51 @@ class Journal:
             return
         self._copied[path] = copy.n
 
-    def _take_over(self, head: Head, volumes: list[Path]) -> Head:
-        """Put the rows that the volumes have after `head` into the table, with their effects; where it ends then."""
-        taken = 0
-        for some in _pieces(journal_copy.replay(volumes, head)):
-            statements = [each for row in some for each in [put_row(row), *self._effects_of(row)]]
-            pending = self._index.submit(*statements)
-            if not pending.done.wait(COMMIT_WAIT_S) or pending.refused:
-                raise JournalWaits(f"footage.db does not take the journal over: {self._index.failing}")
-            head = Head(some[-1].n, some[-1].hash)
-            taken += len(some)
-        if taken:
-            log.warning("footage journal: %s rows were taken over from the volumes, up to %s", taken, head.n)
-        return head
+    def _hash_at_end(self, connection: sqlite3.Connection, path: Path, copy: Head, volumes: list[Path]) -> str | None:
+        """What footage.db has for the row at which a copy ends. When no volume has that row any more but the copy
+        itself, its last row that footage.db remembers speaks for it."""
+        assert self._head is not None
+        found = hash_at(connection, copy.n, [each for each in volumes if each != path])
+        if found is not None or not 0 < copy.n <= self._head.n:
+            return found
+        pack = pack_before(connection, copy.n)
+        if pack is None:
+            return copy.hash
+        row = journal_copy.row_at(path, pack.last_n)
+        return copy.hash if row is not None and row.hash == pack.after else None
 
-    def _effects_of(self, row: Row) -> list[Statement]:
-        return self._effects(row) if self._effects else []
+    def _take_over(self, volumes: list[Path]) -> None:
+        """A copy goes on where footage.db ends: that is an old one."""
+        try:
+            self._taking.begin()
+        except CannotTakeOver as error:
+            raise JournalWaits(str(error)) from error
+        self._head = None
+        self._find_head(volumes)
 
     def _set_aside(self, path: Path, copy: Head) -> None:
-        """Keep a copy that contradicts the table under another name, let its holds hold, and note it."""
+        """Keep a copy that contradicts the table under another name, let the holds hold that it alone has, and note
+        it."""
         assert self._head is not None
-        holds = [row for row in journal_copy.read(path) if row.kind == Kind.HOLD]
+        holds = self._strange_holds(path)
         kept = journal_copy.set_aside(path, str(self._clock.wall_ns() // 1_000_000_000))
         log.error("the footage journal on %s is another one than in footage.db: it is kept as %s", path, kept.name)
         self._forked[path] = kept.name
         detail = {"volume": str(path), "kept": kept.name, "n": copy.n, "hash": copy.hash}
         row = next_row(self._head, self._clock.wall_ns(), Kind.FORK, detail)
         self._commit(row, [each for hold in holds for each in self._effects_of(hold)])
+
+    def _strange_holds(self, path: Path) -> list[Row]:
+        """Rows of holds that a copy has and footage.db has not: those that both have may have been released since."""
+        with self._index.reading() as connection:
+            first = journal_copy.first_strange(path, lambda n: hash_at(connection, n))
+            if first is None:
+                return []
+            holds = [row for row in journal_copy.read_from(first) if row.kind == Kind.HOLD]
+            return [row for row in holds if hash_at(connection, row.n) != row.hash]
+
+    def _effects_of(self, row: Row) -> list[Statement]:
+        return self._effects(row) if self._effects else []
 
     def _copy_all(self) -> None:
         if self._head is None:
@@ -252,7 +302,7 @@ class Journal:
         assert self._head is not None
         while copied < self._head.n:
             with self._index.reading() as connection:
-                some = rows_after(connection, copied, ROWS_AT_ONCE)
+                some = rows_after(connection, copied, ROWS_AT_ONCE, volumes=[p for p in self._copied if p != path])
             if not some:
                 return
             journal_copy.append(path, some)
@@ -262,72 +312,3 @@ class Journal:
     def _fail(self, path: Path, error: OSError) -> None:
         self._failing[path] = str(error)
         self._seldom.say(logging.WARNING, f"copy {path}", f"the journal cannot be copied to {path}: {error}")
-
-
-def put_row(row: Row) -> Statement:
-    """A row of the table `journal`; refused, with all that is committed with it, unless it follows what is there."""
-    return (_PUT_ROW, (row.n, row.n, row.n - 1, row.previous, row.at_ns, row.kind, row.detail, row.hash))
-
-
-_PUT_ROW: Final = """
-    INSERT INTO journal (n, at_ns, kind, detail, hash) SELECT
-    ?, CASE WHEN ? = 1 OR (SELECT hash FROM journal WHERE n = ?) = ? THEN ? END, ?, ?, ?"""
-"""`at_ns` may not be null: a row that follows nothing breaks that rule. It may have been submitted just before a broken
-footage.db was set aside and a new one begun."""
-
-
-def head_of(connection: sqlite3.Connection) -> Head:
-    """Where the journal in the table ends."""
-    row = connection.execute("SELECT n, hash FROM journal ORDER BY n DESC LIMIT 1").fetchone()
-    return Head(row[0], row[1]) if row else Head()
-
-
-def hash_at(connection: sqlite3.Connection, n: int) -> str | None:
-    """The hash of one row of the table."""
-    row = connection.execute("SELECT hash FROM journal WHERE n = ?", (n,)).fetchone()
-    return str(row[0]) if row else None
-
-
-def rows_after(connection: sqlite3.Connection, after_n: int, limit: int, kind: str | None = None) -> list[Row]:
-    """At most `limit` rows of the table with higher numbers, of all kinds or of one."""
-    if kind is None:
-        found = connection.execute(f"SELECT {_COLUMNS} WHERE n > ? ORDER BY n LIMIT ?", (after_n, limit))
-    else:
-        found = connection.execute(
-            f"SELECT {_COLUMNS} WHERE n > ? AND kind = ? ORDER BY n LIMIT ?", (after_n, kind, limit)
-        )
-    return [_row(each) for each in found]
-
-
-def newest(connection: sqlite3.Connection, kind: str, before_n: int | None = None) -> Row | None:
-    """The newest row of a kind, of all or of those before row `before_n`."""
-    found = connection.execute(
-        "SELECT MAX(n) FROM journal WHERE kind = ? AND n < ?", (kind, (1 << 62) if before_n is None else before_n)
-    ).fetchone()[0]
-    return rows_after(connection, found - 1, 1)[0] if found else None
-
-
-def buried(connection: sqlite3.Connection, camera: str, stream: str, from_seq: int, limit: int) -> list[Row]:
-    """At most `limit` tombstones of a camera and stream, by their numbers, from the one on that holds or follows
-    `from_seq`."""
-    found = connection.execute(_BURIED, (camera, stream, from_seq, limit))
-    return [_row(each) for each in found]
-
-
-_COLUMNS: Final = """
-    n, (SELECT hash FROM journal AS before WHERE before.n = journal.n - 1), at_ns, kind, detail, hash FROM journal"""
-
-_BURIED: Final = f"""
-    SELECT {_COLUMNS} WHERE kind = 'tombstone' AND json_extract(detail, '$.camera') = ?
-    AND json_extract(detail, '$.stream') = ? AND json_extract(detail, '$.last_seq') >= ?
-    ORDER BY json_extract(detail, '$.last_seq') LIMIT ?"""
-
-
-def _row(values: Sequence[Any]) -> Row:
-    n, previous, at_ns, kind, detail, hashed = values
-    return Row(n, previous or Head().hash, at_ns, kind, detail, hashed)
-
-
-def _pieces(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while some := list(islice(rows, ROWS_AT_ONCE)):
-        yield some

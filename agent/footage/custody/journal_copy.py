@@ -7,7 +7,8 @@ Invariants
 
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
 from pathlib import Path
@@ -20,10 +21,6 @@ JOURNAL: Final = "journal"
 """Directory of a volume."""
 
 _LONGEST_LINE: Final = 1 << 20
-
-
-MOST_DAMAGED: Final = 100
-"""Lines that are named one by one: a copy may be full of them."""
 
 
 class CopyDamaged(Exception):
@@ -42,6 +39,33 @@ def files(volume: Path) -> list[Path]:
     return []
 
 
+def rows_beside(volume: Path, n: int) -> list[Row]:
+    """Every row that is whole in the file that row `n` belongs to. Raises OSError, also when there is no such file."""
+    return [row for row in rows_in(folder(volume) / file_of(n)) if row is not None]
+
+
+def read_from(path: Path) -> Iterator[Row]:
+    """Every row that is whole in this file of a copy and those after it. Raises OSError."""
+    for each in files(path.parents[1]):
+        if each.name >= path.name:
+            yield from (row for row in rows_in(each) if row is not None)
+
+
+def first_strange(volume: Path, hash_at: Callable[[int], str | None]) -> Path | None:
+    """The first file of a copy whose last row is another one than `hash_at` has of its number: the files before it
+    say the same, since each row is bound to all before. None when there is none. Raises OSError."""
+    found = files(volume)
+
+    def differs(path: Path) -> bool:
+        last: Row | None = None
+        for row in rows_in(path):
+            last = row or last
+        return last is None or hash_at(last.n) != last.hash
+
+    at = bisect_left(found, True, key=differs)
+    return found[at] if at < len(found) else None
+
+
 def size_bytes(volume: Path) -> int:
     """What a copy takes. Raises OSError."""
     return sum(each.stat().st_size for each in files(volume))
@@ -52,25 +76,20 @@ def read(volume: Path, after_n: int = 0) -> Iterator[Row]:
     first = file_of(after_n + 1)
     for path in files(volume):
         if path.name >= first:
-            for row in _rows(path):
+            for row in rows_in(path):
                 if row is not None and row.n > after_n:
                     yield row
-
-
-def damaged_lines(volume: Path) -> list[tuple[Path, int]]:
-    """File and line number (from 1) of what is no row, at most `MOST_DAMAGED`; the torn last line of the last file is
-    none. Raises OSError."""
-    damaged = ((path, number) for path in files(volume) for number, row in enumerate(_rows(path), 1) if row is None)
-    found = list(islice(damaged, MOST_DAMAGED))
-    if found and found[-1][0] == files(volume)[-1] and _torn(found[-1][0]):
-        found.pop()
-    return found
 
 
 def replay(volumes: Iterable[Path], after: Head | None = None) -> Iterator[Row]:
     """The one chain in the copies of several volumes, from `after` (the beginning) on. Raises OSError."""
     begin = after or Head()
-    return merged(heapq.merge(*(read(volume, begin.n) for volume in volumes), key=lambda row: row.n), begin)
+    return in_order((read(volume, begin.n) for volume in volumes), begin)
+
+
+def in_order(copies: Iterable[Iterator[Row]], after: Head) -> Iterator[Row]:
+    """The one chain in several copies, each from the row after `after` on."""
+    return merged(heapq.merge(*copies, key=lambda row: row.n), after)
 
 
 def row_at(volume: Path, n: int) -> Row | None:
@@ -82,9 +101,9 @@ def head(volume: Path) -> Head:
     """Where a copy ends. Cuts off nothing. Raises CopyDamaged, and OSError."""
     for path in reversed(files(volume)):
         last: Row | None = None
-        for row in _rows(path):
+        for row in rows_in(path):
             if row is None:
-                if _torn(path):
+                if is_torn(path):
                     break
                 raise CopyDamaged(str(path))
             last = row
@@ -143,7 +162,8 @@ def _end_of_lines(number: int) -> int:
     return 0
 
 
-def _torn(path: Path) -> bool:
+def is_torn(path: Path) -> bool:
+    """Whether a power cut tore off the last line of a file. Raises OSError."""
     number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _end_of_lines(number) != os.fstat(number).st_size
@@ -151,7 +171,8 @@ def _torn(path: Path) -> bool:
         os.close(number)
 
 
-def _rows(path: Path) -> Iterator[Row | None]:
+def rows_in(path: Path) -> Iterator[Row | None]:
+    """The row of each line of a file, None for what is no row. Raises OSError."""
     with path.open("rb") as file:
         while line := file.readline(_LONGEST_LINE):
             try:

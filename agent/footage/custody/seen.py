@@ -52,7 +52,25 @@ def open_index(path: Path) -> sqlite3.Connection:
             raise
         # Without a place for its shared memory SQLite reads a database only when told that nobody writes it.
         connection = sqlite3.connect(f"file:{name}?immutable=1", uri=True, check_same_thread=False)
+    _as_now(connection)
     return connection
+
+
+def _as_now(connection: sqlite3.Connection) -> None:
+    """An index of an earlier version, which no longer gets its new tables, has them empty, in the memory alone."""
+    there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'journal_pack'").fetchone()
+    if there is None:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for table in _UNPACKED:
+            connection.execute(f"CREATE TEMP TABLE {table}")
+
+
+_UNPACKED: Final = (
+    "journal_pack (first_n INTEGER PRIMARY KEY, last_n, before, after, bytes)",
+    "journal_part (camera, stream, first_seq, last_seq, first_n, data)",
+    "journal_before (n INTEGER PRIMARY KEY, previous)",
+)
+"""Of an index that was made before the journal was packed (migrations.py)."""
 
 
 def give_way() -> None:

@@ -173,20 +173,20 @@ def _deleted(walk: Walk, item: Deleted, held: Held) -> tuple[Walk, list[Finding]
     if not item.segments:
         return walk, [Finding(FindingKind.JOURNAL_BROKEN, walk.camera, walk.stream, n=item.n, detail=_NONE)]
     first, found = item.segments[0], list[Finding]()
-    bridge = judge_bridge(walk, item, _unlinked(walk, item))
+    bridge = judge_bridge(walk, item, unlinked(walk, item))
     passed = any(each.before == item.before for each in walk.unbound)
     if walk.head is not None and item.before not in (walk.head, walk.other_head) and not passed:
         found.append(_before_tombstone(walk, item, first))
     walk, missed = _pass_marks(walk, first.seq)
     head: str | None = item.before
-    unlinked = _unlinked(walk, item)
+    skipped = unlinked(walk, item)
     for at, gone in enumerate(item.segments):
         forbidden = _forbidden(gone, item, held)
         if forbidden and gone.end_ns > item.deleted_ns and not held(gone, item):
             walk = replace(walk, undated=(*walk.undated, (gone, item)))
         elif forbidden:
             found.append(_removed(walk, gone.seq, item.n, gone.start_ns, forbidden))
-        if at < unlinked:
+        if at < skipped:
             continue
         head = None if bridge is not None else _link_gone(walk, head, gone, item.after)
         walk, wrong = _meet_mark(walk, gone.seq, head)
@@ -223,7 +223,7 @@ def _young(walk: Walk, gone: Gone, item: Deleted) -> Finding:
     return _removed(walk, gone.seq, item.n, gone.start_ns, detail)
 
 
-def _unlinked(walk: Walk, item: Deleted) -> int:
+def unlinked(walk: Walk, item: Deleted) -> int:
     """How many segments a tombstone begins with that were recorded by the first version, without a link."""
     if item.before == item.after:
         return len(item.segments)

@@ -146,7 +146,10 @@ def _fill(
     show: Callable[[Told], None],
     taken: Callable[[], bool],
 ) -> Told:
-    Journal(index, lambda: [volume.path for volume in volumes], clock, effects).step(stamp(clock))
+    journal = Journal(index, lambda: [volume.path for volume in volumes], clock, effects)
+    journal.step(stamp(clock))
+    while journal.is_taking_over:
+        journal.step(stamp(clock))
     for uuid, (camera_id, name) in wanted.cameras.items():
         index.submit(rows.put_camera(uuid, camera_id, name))
     passes: list[Comparison] = []

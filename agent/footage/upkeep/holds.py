@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from agent.clock import Clock, stamp
 from agent.facts import ClockQuality, Stamp, Text
 from agent.footage.custody.journal import Journal, JournalWaits
-from agent.footage.custody.journal_chain import Kind
+from agent.footage.custody.journal_chain import Kind, Row
 from agent.footage.fault import Fault
 from agent.footage.index import Index
 from agent.footage.rows import Statement
@@ -215,10 +215,7 @@ class Holds:
 
     def _put(self, hold: Hold) -> None:
         detail = {key: value for key, value in hold.values().items() if not key.startswith("released")}
-        row = self._journal.append(Kind.HOLD, detail, put_hold(hold))
-        assert self._holds is not None
-        self._holds[hold.id] = hold
-        self._loaded_n = row.n
+        self._written(self._journal.append(Kind.HOLD, detail, put_hold(hold)), hold)
 
     # What people ask for.
 
@@ -319,11 +316,16 @@ class Holds:
 
     def _put_release(self, hold: Hold, detail: dict[str, Any]) -> Hold:
         gone = released(hold, detail)
-        row = self._journal.append(Kind.RELEASE, detail, put_hold(gone))
-        assert self._holds is not None
-        self._holds[gone.id] = gone
-        self._loaded_n = row.n
+        self._written(self._journal.append(Kind.RELEASE, detail, put_hold(gone)), gone)
         return gone
+
+    def _written(self, row: Row, hold: Hold) -> None:
+        """A hold is in the table. Rows that came before this one, from a volume that has just come, may be holds too:
+        they are looked for."""
+        if self._holds is not None:
+            self._holds[hold.id] = hold
+        if row.n == self._loaded_n + 1:
+            self._loaded_n = row.n
 
     def _told(self, hold: Hold) -> dict[str, Any]:
         """A hold for people: with the id of its camera instead of the storage name."""
