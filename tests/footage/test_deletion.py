@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.footage.custody.journal import JournalWaits
 from agent.footage.mending.segment_file import quarantine
+from agent.footage.rows import put_rebuilding, put_rebuilt
 from agent.footage.upkeep import stock
 from agent.footage.upkeep.deletion import Deletion, DeletionWaits, expired_in_quarantine
 from agent.footage.upkeep.hold import Hold, Protection
@@ -290,3 +292,48 @@ def test_a_second_file_of_a_name_in_quarantine_is_held_as_the_first_is(kept: Kep
     hold = Protection([Hold("h", kept.a, row.start_ns, None, "", "", None, 0, None)], 0)
     assert len(list(expired_in_quarantine(folder, FREE, seen_ns + 1, 0))) == 2
     assert list(expired_in_quarantine(folder, hold, seen_ns + 1, 0)) == []
+
+
+class Waiting(Deletion):
+    """The index is found to be broken when the tombstone is to be written."""
+
+    broken = True
+
+    def _bury(self, tomb: object) -> None:
+        if self.broken:
+            raise JournalWaits("footage.db is broken")
+        super()._bury(tomb)  # type: ignore[arg-type]
+
+
+def test_what_was_unlinked_has_its_tombstone_though_the_index_was_lost_before(kept: Kept) -> None:
+    fill(kept)
+    deletion = Waiting(kept.index, kept.journal, 30)
+    batch = [(each, Reason.QUOTA) for each in stored(kept, kept.a)[:3]]
+    with pytest.raises(JournalWaits):
+        deletion.delete(batch, kept.volumes(), 5, 5)
+    # The new index is built from the files that are there.
+    kept.index.submit(
+        ("DELETE FROM segment WHERE state = 'deleting'", ()),
+        ("DELETE FROM note WHERE name LIKE 'rebuilt/%'", ()),
+        put_rebuilding(),
+    ).done.wait(5)
+    deletion.broken = False
+    deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS)
+    assert kept.tombstones() == [], "what stands beside it may not be known yet"
+    kept.index.submit(put_rebuilt(kept.uuid)).done.wait(5)
+    for _ in range(2):
+        deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS)
+    assert_bridged(kept, kept.a, 1, 3, "quota")
+    assert len(buried(kept)) == 3
+
+
+def test_what_waits_for_its_tombstone_in_a_sound_index_has_one(kept: Kept) -> None:
+    fill(kept)
+    deletion = Waiting(kept.index, kept.journal, 30)
+    with pytest.raises(JournalWaits):
+        deletion.delete([(each, Reason.QUOTA) for each in stored(kept, kept.a)[:3]], kept.volumes(), 5, 5)
+    deletion.broken = False
+    for _ in range(2):
+        deletion.finish(kept.volumes(), FREE, 5, 5, ENDED_NS)
+    assert_bridged(kept, kept.a, 1, 3, "quota")
+    assert len(buried(kept)) == 3

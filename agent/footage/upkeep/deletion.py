@@ -8,14 +8,16 @@ Invariants
 2. The row goes in the same commit in which the tombstone and the row of the journal come, with the digest of each.
 3. A segment that a hold protects by then is not unlinked: it is a segment again, in the state that it had.
 4. A file that cannot be unlinked keeps its row, is told, and holds up no other.
-5. A file that is not seen is gone only while its volume is there: below the mount point of a disk that was taken away
+5. What was unlinked has its tombstone even when the index was lost before that was written: as soon as the index knows
+   again what stood beside it.
+6. A file that is not seen is gone only while its volume is there: below the mount point of a disk that was taken away
    nothing is seen, and nothing is buried.
 """
 
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -30,7 +32,7 @@ from agent.footage.index import Index
 from agent.footage.mending.reconcile import ENDED_STATES
 from agent.footage.mending.segment_file import path_of_kept
 from agent.footage.naming import parse_name
-from agent.footage.rows import Statement
+from agent.footage.rows import Statement, is_buried, is_rebuilding
 from agent.footage.timeline import NS
 from agent.footage.upkeep import stock
 from agent.footage.upkeep.hold import Protection
@@ -75,6 +77,8 @@ class Deletion:
         self._journal = journal
         self._minimum_days = minimum_days
         self._orders: dict[str, _Order] = {}
+        self._unburied: list[Stored] = []
+        """Their files are gone for good, and no tombstone was written yet."""
 
     def delete(
         self, batch: Sequence[tuple[Stored, Reason]], volumes: Mapping[str, Path], now_ns: int, wall_ns: int
@@ -96,6 +100,7 @@ class Deletion:
             if left and not self._orders:
                 self._orders = _orders(stock.note(connection, NOTE))
         done = Gone()
+        self._bury_late({_key(each) for each in left}, volumes, now_ns)
         free: list[Stored] = []
         for each in left:
             young = each.end_ns > minimum_ns and self._order(each, now_ns).reason != Reason.OVERWRITTEN
@@ -145,8 +150,8 @@ class Deletion:
             by_directory.setdefault((each.volume, str(PurePosixPath(each.path).parent)), []).append(each)
         for (volume, directory), inside in by_directory.items():
             done.gone += self._unlink(volumes[volume], directory, inside, done.stuck)
-        for tomb in self._tombs(done.gone, now_ns):
-            self._bury(tomb)
+        self._unburied += done.gone
+        self._bury_all(done.gone, now_ns)
         for volume, directory in by_directory:
             _remove_empty(volumes[volume], PurePosixPath(directory), wall_ns)
         for each in done.gone:
@@ -174,6 +179,26 @@ class Deletion:
             stuck[f"{volume / directory}"] = error.strerror or str(error)
             return []
         return gone
+
+    def _bury_all(self, gone: Sequence[Stored], now_ns: int) -> None:
+        for tomb in list(self._tombs(gone, now_ns)):
+            self._bury(tomb)
+            buried = {_key(each) for each in tomb.run}
+            self._unburied = [each for each in self._unburied if _key(each) not in buried]
+
+    def _bury_late(self, marked: Collection[str], volumes: Mapping[str, Path], now_ns: int) -> None:
+        """Tombstones for what a lost index had marked; what is `marked` in this one is buried with its row."""
+        self._unburied = [each for each in self._unburied if _key(each) not in marked]
+        with self._index.reading() as connection:
+            late = [
+                each for each in self._unburied
+                if each.volume in volumes and not is_rebuilding(connection, each.volume)
+            ]  # fmt: skip
+            buried = {
+                _key(each) for each in late if is_buried(connection, each.camera, each.stream, each.seq, each.seq)
+            }
+        self._unburied = [each for each in self._unburied if _key(each) not in buried]
+        self._bury_all([each for each in late if _key(each) not in buried], now_ns)
 
     def _tombs(self, gone: Sequence[Stored], now_ns: int) -> Iterator["_Tomb"]:
         """Runs of segments that stood side by side, of one reel and one reason."""
