@@ -136,7 +136,7 @@ class GpioBoard:
             except LineBusy as error:
                 reason = f"line_busy: {error}"
             except OSError as error:
-                reason = f"port_lost: {error}" if was_open else f"port_missing: {error}"
+                reason = f"{'port_lost' if was_open else 'port_missing'}: {self._chip.path}: {error.strerror or error}"
             except Exception as error:  # noqa: BLE001  # the top of the board's thread: logged, and begun anew
                 reason = f"port_lost: a fault of this program, see the log: {type(error).__name__}"
                 text = f"gpio: on {self._chip.path}: {type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from agent.boards import coils, polled, rtu
 from agent.boards.bus import Bus
@@ -81,13 +81,15 @@ class ModbusBoard:
         self._bus.wake()
 
     def status(self) -> BoardStatus:
-        """How the module does. From any thread. `heartbeat` counts the misses by kind and tells of the outputs."""
+        """How the module does. From any thread. `heartbeat` counts misses by kind and what others said in its name
+        (`strays`), and tells of the outputs."""
         with self._guard:
             counted = dict(self._counted)
             outputs = self._coils
-            told = {f"missed_{why}": counted.get(why, 0) for why in Miss}
+            told: dict[str, Any] = {f"missed_{why}": counted.get(why, 0) for why in Miss}
+            told["strays"] = counted.get("strays", 0)
             if outputs.due_ns() is not None:
-                told = {**told, "outputs_driven": outputs.driven, "outputs_trouble": outputs.trouble}  # type: ignore[dict-item]
+                told |= {"outputs_driven": outputs.driven, "outputs_trouble": outputs.trouble}
             return BoardStatus(
                 port=f"{self._bus.port}#{self.unit}",
                 up=self._module.up,
@@ -151,7 +153,7 @@ class ModbusBoard:
     def stray(self, now_ns: int) -> None:
         """It said something that nobody waited for."""
         with self._guard:
-            self._counted[Miss.LATE] += 1
+            self._counted[Miss.LATE if self._module.unanswered else "strays"] += 1
             self._turn(Stray(now_ns), now_ns)
 
     def lost(self, reason: str, now_ns: int) -> None:

@@ -7,7 +7,8 @@ Modbus-RTU answers carry no number: one that comes too late looks like the answe
 - after a question without an answer the module is left alone for `LATE_ANSWER_NS`, and what it says meanwhile is thrown
   away: an answer that is late by less can never be taken for another;
 - until `CLEAN_ANSWERS` answers in a row were in time, what comes may raise an alarm, but ends none;
-- an answer that nobody waited for (`Stray`) makes the ones around it doubtful in the same way.
+- an answer that nobody waited for (`Stray`) makes the ones around it doubtful in the same way, if a question is still
+  without one. If none is, another module speaks in the name of this one, which has nothing to do with it.
 
 Invariants
 1. A module is up only after `CLEAN_ANSWERS` answers in a row; `MISSES` misses that no such row interrupts put it down.
@@ -105,9 +106,12 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module. `ask_ns` is when to ask it next, `heard_ns` when it last gave a good answer. `misses` and `clean`
-    count since the last good row and since the last miss, `quick` what is left of `QUICK_ASKS`; `answered` tells of the
-    last question, `last` what the answer before said while it comes up, `down_told` that its silence was told."""
+    """One module. `ask_ns` is when to ask it next, `heard_ns` when it last gave a good answer.
+
+    `misses` and `clean` count since the last good row and since the last miss, `quick` is what is left of `QUICK_ASKS`.
+    `answered` tells of the last question, `unanswered` counts those whose answer may still come, `late` says that one
+    has come so. `last` is what the answer before said while it comes up, `down_told` that its silence was told.
+    """
 
     poll_ns: int
     contacts: tuple[Contact, ...]
@@ -117,6 +121,8 @@ class Module:
     clean: int = 0
     quick: int = QUICK_ASKS
     answered: bool = False
+    unanswered: int = 0
+    late: bool = False
     last: tuple[bool, ...] = ()
     ask_ns: int = 0
     heard_ns: int = 0
@@ -140,15 +146,17 @@ def step(state: Module, fact: Answer | Missed | Stray | Lost) -> tuple[Module, t
         case Missed():
             return _missed(state, fact)
         case Stray():
-            state = replace(state, clean=0)
+            if state.unanswered == 0:
+                return state, ()
+            state = replace(state, clean=0, unanswered=state.unanswered - 1, late=True)
             if not state.answered:
                 return replace(state, ask_ns=max(state.ask_ns, fact.now_ns + LATE_ANSWER_NS)), ()
             return _missed(state, Missed(Miss.LATE, fact.now_ns))
         case Lost():
             state = replace(state, contacts=_settled(state.contacts))
             lost = Down(fact.reason, state.heard_ns)
-            state = replace(state, up=False, down_told=False, misses=0, clean=0, last=())
-            return replace(state, answered=False, ask_ns=fact.now_ns), (lost,)
+            state = replace(state, up=False, down_told=False, misses=0, clean=0, last=(), late=False)
+            return replace(state, answered=False, unanswered=0, ask_ns=fact.now_ns), (lost,)
 
 
 def state_of(alarm: bool) -> InputState:
@@ -164,7 +172,7 @@ def _answer(state: Module, answer: Answer) -> tuple[Module, tuple[Result, ...]]:
     if not state.up:
         return _coming_up(state, answer)
     if clean >= CLEAN_ANSWERS:
-        state = replace(state, misses=0)
+        state = replace(state, misses=0, late=False)
     contacts, changes = [], []
     for number, (contact, alarm) in enumerate(zip(state.contacts, answer.alarms, strict=True)):
         after, changed = _read(contact, alarm, answer.heard_ns, ends_alarms=state.misses == 0)
@@ -207,7 +215,9 @@ def _coming_up(state: Module, answer: Answer) -> tuple[Module, tuple[Result, ...
         if contact.told is not None and contact.told is not alarm:
             results.append(Change(number, state_of(contact.told), state_of(alarm), answer.heard_ns, late=True))
     results.append(Whole(tuple((number, state_of(alarm)) for number, alarm in enumerate(answer.alarms))))
-    state = replace(state, contacts=tuple(Contact(alarm) for alarm in answer.alarms), up=True, misses=0, last=())
+    state = replace(
+        state, contacts=tuple(Contact(alarm) for alarm in answer.alarms), up=True, misses=0, last=(), late=False
+    )
     ask_ns = answer.asked_ns + state.poll_ns
     return replace(state, down_told=False, ask_ns=ask_ns, quick=QUICK_ASKS), tuple(results)
 
@@ -219,11 +229,15 @@ def _missed(state: Module, missed: Missed) -> tuple[Module, tuple[Result, ...]]:
         replace(contact, other=False) if contact.other and contact.told is True else contact
         for contact in state.contacts
     )
-    state = replace(state, misses=misses, clean=0, answered=False, last=(), contacts=contacts)
+    # A refusal and a late answer are answers; whatever else was missed may still come.
+    owed = 0 if missed.why in (Miss.REFUSED, Miss.LATE) else 1
+    unanswered = min(state.unanswered + owed, MISSES)
+    state = replace(state, misses=misses, clean=0, answered=False, last=(), contacts=contacts, unanswered=unanswered)
     if misses < MISSES:
         wait_ns = state.poll_ns if missed.why is Miss.REFUSED else LATE_ANSWER_NS
         return replace(state, ask_ns=missed.now_ns + wait_ns), ()
-    down = Down(f"{missed.why}: {missed.detail}" if missed.detail else str(missed.why), state.heard_ns)
+    why = Miss.LATE if state.late else missed.why
+    down = Down(f"{why}: {missed.detail}" if missed.detail and why is missed.why else str(why), state.heard_ns)
     results = () if state.down_told else (down,)
     ask_ns = missed.now_ns + DOWN_EVERY_NS
     return replace(state, up=False, down_told=True, ask_ns=ask_ns, contacts=_settled(contacts)), results

@@ -5,7 +5,8 @@ question have one stop bit), frames parted by 3.5 characters, above 19200 baud b
 
 Invariants
 1. Whoever has waited longest is asked next; but after a question to a doubtful module comes a sound one that is due,
-   so that sound modules never wait for two answers that may not come.
+   so that sound modules never wait for two answers that were known to be doubtful. (When several modules die at once,
+   the first question to each of them is one too many.)
 """
 
 import math

@@ -51,7 +51,8 @@ def test_it_comes_up_with_the_second_answer_in_a_row() -> None:
 
 
 def test_a_contact_that_chatters_keeps_no_module_down() -> None:
-    state, results = module(1, 100, 0), ()
+    state = module(1, 100, 0)
+    results: tuple[Result, ...] = ()
     for at in range(5):
         assert not state.up
         state, results = answered(state, at % 2 == 0)
@@ -87,7 +88,8 @@ def test_a_contact_that_chatters_is_not_asked_after_without_end() -> None:
 
 
 def test_three_misses_put_it_down_and_nothing_is_told_as_normal() -> None:
-    state, told = up(True), []
+    told: list[Result] = []
+    state = up(True)
     for _ in range(3):
         state, results = missed(state)
         told += results
@@ -111,7 +113,8 @@ def test_a_module_that_is_down_is_asked_once_a_second() -> None:
 
 def test_an_answer_now_and_then_does_not_keep_it_up() -> None:
     """One that answers to the question before the last does so: every second answer seems to be in time."""
-    state, told = up(False), []
+    told: list[Result] = []
+    state = up(False)
     for _ in range(3):
         state, results = missed(state)
         told += results
@@ -142,14 +145,26 @@ def test_in_doubt_an_alarm_counts_and_its_end_does_not() -> None:
 
 
 def test_a_stray_answer_makes_the_one_before_it_doubtful() -> None:
-    state = up(True)
+    state, _ = missed(up(True))
     state, _ = answered(state, True)
     state, _ = step(state, Stray(state.heard_ns + 5 * MS))
-    assert (state.misses, state.clean) == (1, 0)
-    state, _ = missed(state)
-    misses = state.misses
+    assert (state.misses, state.clean) == (2, 0), "what was taken for the answer was the one to the question before"
+
+
+def test_the_late_answer_to_a_question_that_was_missed_is_no_further_miss() -> None:
+    state, _ = missed(up(True))
     state, _ = step(state, Stray(state.ask_ns - 100 * MS))
-    assert state.misses == misses, "the late answer to a question that was counted as missed already"
+    assert state.misses == 1
+    assert state.ask_ns - (state.heard_ns + LATE_ANSWER_NS) > 0
+
+
+def test_who_speaks_in_its_name_does_it_no_harm() -> None:
+    state = up(True)
+    for _ in range(20):
+        state, _ = answered(state, True)
+        state, results = step(state, Stray(state.heard_ns + 5 * MS))
+        assert results == ()
+    assert (state.up, state.misses) == (True, 0)
 
 
 def test_what_moved_while_it_was_down_is_told_late_and_before_the_snapshot() -> None:
