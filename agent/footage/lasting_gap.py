@@ -48,7 +48,7 @@ def begin_anew(camera: str, stream: str, until_ns: int, now_ns: int, clock: RowC
     ]
 
 
-def turn(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock) -> list[Statement]:
+def turn(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock, detail: str = "") -> list[Statement]:
     """From `at_ns` on, the gap that lasts has another reason; one that began later, or has it already, stays."""
     reel = (camera, stream)
     return [
@@ -59,9 +59,9 @@ def turn(camera: str, stream: str, at_ns: int, reason: str, clock: RowClock) -> 
             (at_ns, *reel, at_ns, reason),
         ),
         (
-            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = '', boot = ?, offset_ns = ?, quality = ?
+            f"""UPDATE gap SET from_ns = ?, reason = ?, detail = ?, boot = ?, offset_ns = ?, quality = ?
             WHERE {_LASTS} AND from_ns < ? AND reason != ?""",
-            (at_ns, reason, clock.boot, clock.offset_ns, clock.quality, *reel, at_ns, reason),
+            (at_ns, reason, detail, clock.boot, clock.offset_ns, clock.quality, *reel, at_ns, reason),
         ),
     ]
 

@@ -115,6 +115,7 @@ def test_killed_in_mid_segment(recording: Recording) -> None:
         answer = recording.spans(name, began_ns)
         assert_decided(answer, began_ns)
         gap = next(each for each in answer["gaps"] if each["reason"] == "power_loss")
+        assert gap["detail"] == "recorder_killed", "the machine was on"
         lost_s = (killed_ns - gap["from_ns"]) / 1e9
         assert -0.2 < lost_s < 3.0, f"{lost_s} s of footage were lost"
         assert gap["to_ns"] > killed_ns

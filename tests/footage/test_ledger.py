@@ -88,6 +88,23 @@ def test_an_orderly_restart(life: ReelLife) -> None:
     assert_true(life)
 
 
+@pytest.mark.parametrize("has_row", [True, False], ids=["", "whose row the index never took"])
+def test_a_kill_is_no_loss_of_power(life: ReelLife, has_row: bool) -> None:
+    """The boot is the same: the machine was on. What was cut off tells so itself, where no row does."""
+    life.play(20)
+    life.kill()
+    if not has_row:
+        with closing(sqlite3.connect(life.index.path)) as index, index:
+            assert index.execute("DELETE FROM segment WHERE state = 'open'").rowcount == 1
+    life.wait(100)
+    life.start()
+    life.play(5)
+    assert_decided(life)
+    told = {(gap.reason, gap.detail) for gap in life.decided().ledger.gaps}
+    assert ("power_loss", "recorder_killed") in told
+    assert not told & {("power_loss", ""), ("power_loss", "machine_off"), ("restart", "")}
+
+
 def test_a_kill_while_the_camera_was_silent(life: ReelLife) -> None:
     life.play(20)
     life.wait(70)
@@ -97,6 +114,7 @@ def test_a_kill_while_the_camera_was_silent(life: ReelLife) -> None:
     settle(life)
     reasons = [reason for reason, _ in gaps_of(life)]
     assert reasons == ["camera_silent", "power_loss"]
+    assert [gap.detail for gap in life.decided().ledger.gaps][-1] == "recorder_killed"
     silent, lost = (length for _, length in gaps_of(life))
     assert silent + lost == pytest.approx(170, abs=0.5)
     assert 30 <= silent <= 70, "until the recorder was last known to run"

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 
+from agent.camera_words import Why, detail
 from agent.footage import lasting_gap, rows
 from agent.footage.disk.files import Volume, reels_on, segment_directories
 from agent.footage.index import Index
@@ -66,12 +67,14 @@ def open_gaps(
                 gap, told = Gap(now_ns, None, GapReason.STARTING), clock
             else:
                 reason = gap_reason(rebuilt, (camera, stream) in were_open)
+                # In one boot the machine was on all the time: whatever cut the footage off took the recorder alone.
+                killed = reason is GapReason.POWER_LOSS and last.clock.boot == clock.boot != ""
                 # Where another clock told the end, what lies between is told by when the recorder ran (ledger.py).
                 is_other = last.end_ns - now_ns > FAR_OFF_NS or last.clock.boot not in ("", clock.boot)
                 gap, told = (
                     (Gap(now_ns, None, GapReason.STARTING), clock)
                     if is_other and clock.boot
-                    else (Gap(last.end_ns, None, reason), last.clock)
+                    else (Gap(last.end_ns, None, reason, detail(Why.RECORDER_KILLED) if killed else ""), last.clock)
                 )
             index.submit(
                 *lasting_gap.end_by_footage(camera, stream, clock.boot), rows.put_gap(camera, stream, gap, told)

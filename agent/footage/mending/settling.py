@@ -228,6 +228,8 @@ class _Settling:
         self, film: Film, action: Recover, known: Known | None, stored: SegmentRow | None, after: Next | None
     ) -> None:
         path, name, found = action.path, film.name, self._found
+        if stored is None and after is None and not film.walked.finished:
+            found.were_open.add((name.camera_uuid, name.stream))  # its row never came through
         if action.copy:
             copy_to_quarantine(film.volume, path)
         if action.cut or action.cover or not film.walked.finished:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final
 
+from agent.camera_words import Why, detail
 from agent.clock import Clock, stamp
 from agent.facts import ClockQuality, ConditionKind, Stamp
 from agent.footage import lasting_gap, rows
@@ -302,7 +303,8 @@ def _since(before: Stretch, reel: Reel, from_ns: int, now: Stamp, clock: RowCloc
     told = RowClock(before.boot, before.from_ns - before.from_mono_ns, before.quality)
     statements: list[Statement] = []
     if before.ended == ENDED_UNTOLD and from_ns < before.to_ns:
-        statements += lasting_gap.turn(*reel, before.to_ns, GapReason.POWER_LOSS, told)
+        killed = detail(Why.RECORDER_KILLED)  # the machine was on: it is the same boot
+        statements += lasting_gap.turn(*reel, before.to_ns, GapReason.POWER_LOSS, told, killed)
     # Where the clock was set back meanwhile, the gap goes on from now.
     statements.append(lasting_gap.pull(*reel, now.wall_ns, clock))
     after = Stretch(0, clock.boot, now.wall_ns, now.wall_ns, now.mono_ns, now.mono_ns, "", ())
