@@ -7,7 +7,7 @@ Invariants
    that is told and then lost is better than one that nobody hears.
 3. An event of an input, named by (board uid, boot, event id), makes its alerts once; its repeats are acknowledged
    again and do nothing else.
-4. What a person does takes effect after its commit; its audit row is in the same one.
+4. What a person does takes effect after its commit; its audit row is in the same one (acts.py).
 5. A sequence number is used once, ever; when no reserved one is left, alerts go out without.
 """
 
@@ -18,19 +18,21 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from agent.audit import Deed
+from agent.acts import Acts
 from agent.clock import Clock, stamp
 from agent.delivery import rows
-from agent.delivery.alerts import Numbered, condition_alert, people_message, person_alert, wall_of, zone_alert
+from agent.delivery.alerts import Numbered, condition_alert, people_message, wall_of, zone_alert
 from agent.delivery.numbers import Numbers
 from agent.delivery.outgoing import Outgoing
 from agent.delivery.payload import Identity, input_alert_id, input_incident_id, local_time
 from agent.delivery.store import AlarmStore, Opened
-from agent.facts import Condition, ConditionKind, InputChanged, PeopleCounted, Pulse, Stamp, Text
-from agent.inbox import Call, FactReport, InputReport, Item, LinkReport, PersonAsks, Site, SnapshotReport
+from agent.facts import Condition, ConditionKind, InputChanged, PeopleCounted, Pulse, Stamp
+from agent.inbox import AreaAsk, Call, FactReport, InputReport, Item, LinkReport, PersonAsks, Site, SnapshotReport
 from agent.safety import conditions, zones
-from agent.safety.incidents import Happening, Incident, Life, NotNow
-from agent.safety.panel import Panel, ZoneChange, by_person
+from agent.safety.arming import Moment
+from agent.safety.calendar import Calendars
+from agent.safety.incidents import DURESS, Incident
+from agent.safety.panel import Panel, ZoneChange
 from agent.safety.repeats import Repeats, Seen
 from agent.safety.watch import Watch
 from agent.seldom import Seldom
@@ -47,10 +49,6 @@ PEOPLE_EVERY_S: Final = 60.0
 """A head count that does not change is told to the platforms this often."""
 
 _NOTHING: Final = Call(lambda: None)
-
-_NO_SUCH = ("no_such_incident", Text("没有这样的未复位警情", "no such open incident"))
-_AMBIGUOUS = ("ambiguous", Text("编号对应多个警情，请多写几位", "several incidents begin like this: write more"))
-_CANNOT_STORE = ("store_failing", Text("告警存储失败，无法执行", "alerts cannot be stored: not done"))
 
 
 class Desk:
@@ -77,7 +75,12 @@ class Desk:
         self._numbers = Numbers(clock)
         self._out = Outgoing(identity, store, clock, lambda run: self.post(Call(run)))
         self.dispatch = self._out.dispatch
-        self.panel = Panel(site.zones)
+        self.panel = Panel(site.zones, site.areas)
+        self._calendars = Calendars(site.calendars)
+        self._acts = Acts(
+            self.panel, identity, store, self._numbers, self._out, clock,
+            lambda change, at: self._tell_change(change, None, at), self._tell_zones,
+        )  # fmt: skip
         self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
         self.rooms: dict[str, PeopleCounted] = {}
         self._seldom = Seldom(log, clock)
@@ -123,9 +126,19 @@ class Desk:
                 "state": str(self.panel.state_of(zone.id).shown),
                 "latched": f"zone/{zone.id}" in latched,
                 "supervised": zone.supervised,
+                "area": zone.area,
+                "armed": "never" if (armed := self.panel.areas.armed(zone)) is None else armed,
             }
             for zone in self._site.zones
         ]
+
+    def area_list(self) -> list[dict[str, Any]]:
+        """Every area, as the verb `status` and the retained topic show it."""
+        return [self._acts.area_values(area) for area in self.panel.areas.all]
+
+    def shown_incidents(self) -> list[Incident]:
+        """The open incidents that people on the premises are shown: all but those of duress."""
+        return [each for each in self.panel.open_incidents() if each.kind != DURESS]
 
     # The loop.
 
@@ -176,7 +189,9 @@ class Desk:
             case FactReport():
                 self._fact(item)
             case PersonAsks():
-                self._person(item)
+                self._acts.incident(item)
+            case AreaAsk():
+                self._acts.area(item)
             case Opened():
                 self._opened(item)
             case Call():
@@ -197,11 +212,31 @@ class Desk:
         self._tell_conditions(self.watch.own(ConditionKind.STORE_FAILING, "process/alarm", failing, detail, now), None)
         for late in self.panel.late(now.mono_ns):
             seen = zones.Seen(late.state, late.at.wall_ns)
-            change = self.panel.change(late.zone, seen, lambda _part: self._numbers.new_id())
-            self._tell_change(change, None, late.at, 0, after=None)
+            change = self.panel.change(late.zone, seen, self._new_id, mono_ns=now.mono_ns)
+            self._tell_change(change, None, late.at, late=True)
+        self._turn_areas(now)
         self._out.turn()
         if self._numbers.wants_block():
             self._store.submit(rows.reserve, lambda block: self.post(Call(lambda: self._numbers.take(block))))
+
+    def _turn_areas(self, now: Stamp) -> None:
+        """Delays that end, doors that stand open, contacts that chatter, the calendar, zones that are not closed."""
+        for change in self.panel.turn(self._new_id, Moment(now.wall_ns, now.mono_ns)):
+            self._tell_change(change, None, now)
+        areas = self.panel.areas
+        applied_ns = {area.id: areas.state_of(area.id).calendar_ns for area in areas.all}
+        for wanted in self._calendars.turn(applied_ns, now):
+            self._acts.by_calendar(wanted)
+        for area in areas.all:
+            waiting = areas.state_of(area.id).waiting
+            detail = {"zones": ", ".join(sorted(waiting))} if waiting else {}
+            kind, subject = ConditionKind.ARMING_INCOMPLETE, f"area/{area.id}"
+            self._tell_conditions(self.watch.own(kind, subject, bool(waiting), detail, now), None)
+        if self._acts.store_areas():
+            self._tell_zones()
+
+    def _new_id(self, _part: str) -> str:
+        return self._numbers.new_id()
 
     # Boards.
 
@@ -216,8 +251,9 @@ class Desk:
             self._seldom.say(logging.WARNING, text, text)  # a contact that nobody wired may chatter for years
             self._inputs.drop(key)
             return
+        seen = zones.Seen(fact.state, fact.at.wall_ns, fact.previous)
         change = self.panel.change(
-            zone, zones.Seen(fact.state, fact.at.wall_ns, fact.previous), partial(input_incident_id, *key), fact.count
+            zone, seen, partial(input_incident_id, *key), fact.count, mono_ns=self._clock.mono_ns()
         )
         pressed_ns = wall_of(report.pressed_mono_ns, fact.at)
         self._tell_change(change, fact, fact.at, pressed_ns, after=partial(self._inputs.safe, key))
@@ -227,29 +263,32 @@ class Desk:
         change: ZoneChange,
         fact: InputChanged | None,
         at: Stamp,
-        pressed_ns: int,
-        after: Callable[[], None] | None,
+        pressed_ns: int = 0,
+        after: Callable[[], None] | None = None,
+        late: bool = False,
     ) -> None:
         key = (fact.board_uid, fact.boot_id, fact.event_id) if fact is not None else None
-        late = fact is None or fact.late
+        late = late or (fact is not None and fact.late)
         alerts = []
         for told in change.told:
             alert_id = input_alert_id(*key, told.part) if key is not None else self._numbers.new_id()
             numbered = Numbered(alert_id, self._numbers.seq(), at.wall_ns, at.quality, pressed_ns)
+            cause, who = str(told.cause), self._identity
             alerts.append(
-                zone_alert(change.zone, told.meaning, str(told.cause), told.incident, numbered, self._identity, late)
+                zone_alert(change.zone, told.meaning, cause, told.incident, numbered, who, late, change.armed)
             )
         # A press with an id of its own may go out before it is stored: told again, it is the same message.
         at_once = key is not None and any(told.meaning is zones.Meaning.PANIC for told in change.told)
         write = rows.Write(
             incidents=change.incidents,
             zones=((change.zone.id, change.state),),
+            areas=change.areas,
             seen_input=key,
             at_ns=at.wall_ns,
         )
         # What was not stored is not acknowledged: the board keeps it, for the next start to take.
         self._out.bring_out(alerts, write, at_once=at_once, after=after, refused=lambda: None)
-        if change.seen_by_people:
+        if change.seen_by_people or change.areas:
             self._tell_zones()
 
     def _link(self, report: LinkReport) -> None:
@@ -259,7 +298,10 @@ class Desk:
             self._tell_zones()
 
     def _tell_zones(self) -> None:
-        self.dispatch.tell(lambda topics: topics.zones, {"zones": self.zone_list()}, retain=True)
+        self.dispatch.tell(lambda topics: topics.zones, self._standing(), retain=True)
+
+    def _standing(self) -> dict[str, Any]:
+        return {"zones": self.zone_list(), "areas": self.area_list()}
 
     # Facts of other processes, and conditions.
 
@@ -324,62 +366,19 @@ class Desk:
             message = people_message(fact, self._identity, self._numbers.new_id(), time)
             self.dispatch.tell(lambda topics: topics.people, message)
 
-    # People.
-
-    def _person(self, ask: PersonAsks) -> None:
-        found = [each for each in self.panel.open_incidents() if each.id.startswith(ask.incident_id)]
-        if not ask.incident_id or not found:
-            ask.answer(_NO_SUCH)
-            return
-        if len(found) > 1:
-            ask.answer(_AMBIGUOUS)
-            return
-        incident, now = found[0], stamp(self._clock)
-        if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns:
-            ask.answer(incident)
-            return
-        try:
-            after = by_person(incident, ask.happening, ask.who, ask.why, now.wall_ns)
-        except NotNow as error:
-            ask.answer(_refusal(error))
-            return
-        if not self._store.state().ok:
-            ask.answer(_CANNOT_STORE)
-            return
-        detail = {"why": ask.why} if ask.why else {}
-        deed = Deed(now.wall_ns, ask.who, f"incident.{ask.happening}", f"incident/{incident.id}", detail)
-        numbered = Numbered(self._numbers.new_id(), self._numbers.seq(), now.wall_ns, now.quality)
-        alert = person_alert(after, ask.who, ask.why, numbered)
-        write = rows.Write(incidents=(after,), deed=deed, at_ns=now.wall_ns)
-        done = partial(self._person_done, incident, ask, now.wall_ns)
-        self._out.bring_out([alert], write, at_once=False, after=done, refused=lambda: ask.answer(_CANNOT_STORE))
-
-    def _person_done(self, before: Incident, ask: PersonAsks, now_ns: int) -> None:
-        """The commit holds; what the incident did between asking and now is newer, and wins."""
-        incident = self.panel.newest(before)
-        if incident is None:
-            ask.answer(_NO_SUCH)
-            return
-        try:
-            after = by_person(incident, ask.happening, ask.who, ask.why, now_ns)
-        except NotNow as error:
-            ask.answer(_refusal(error))
-            return
-        self.panel.keep(after)
-        if incident is not before:
-            self._store.submit(partial(rows.put, write=rows.Write(incidents=(after,), at_ns=now_ns)))
-        if before.latched is not after.latched:
-            self._tell_zones()
-        ask.answer(after)
-
     # The store.
 
     def _opened(self, opened: Opened) -> None:
         """Take over what earlier starts stored."""
         kept = opened.kept
         self._numbers.take(opened.block)
-        self.panel.take_over(kept.incidents, kept.zones)
-        self.watch.take_over(kept.incidents, stamp(self._clock))
+        now = stamp(self._clock)
+        changes = self.panel.take_over(
+            kept.incidents, kept.zones, kept.areas, self._new_id, Moment(now.wall_ns, now.mono_ns)
+        )
+        for change in changes:
+            self._tell_change(change, None, now)
+        self.watch.take_over(kept.incidents, now)
         self._inputs.take_over(kept.seen_inputs)
         self._facts.take_over(kept.seen_facts)
         for platform in self.dispatch.platforms:
@@ -387,11 +386,7 @@ class Desk:
         if opened.anew:
             # The new database knows nothing of what lasts: without this, a restart would forget a latched alarm.
             states = tuple((zone.id, self.panel.state_of(zone.id)) for zone in self._site.zones)
-            write = rows.Write(incidents=tuple(self.panel.open_incidents()), zones=states, at_ns=self._clock.wall_ns())
+            areas = tuple((area.id, self.panel.areas.state_of(area.id)) for area in self._site.areas)
+            open_now = tuple(self.panel.open_incidents())
+            write = rows.Write(incidents=open_now, zones=states, areas=areas, at_ns=now.wall_ns)
             self._store.submit(partial(rows.put, write=write))
-
-
-def _refusal(error: NotNow) -> tuple[str, Text]:
-    if error.happening is Happening.RESET and error.state in (Life.TRIGGERED, Life.ACKNOWLEDGED):
-        return "not_restored", Text("输入尚未恢复，不能复位", "the input is not restored: it cannot be reset yet")
-    return "already_reset", Text("警情已复位", "the incident was reset already")

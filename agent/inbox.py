@@ -1,24 +1,30 @@
 """What the alarm desk takes into its inbox."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from agent.delivery import mqtt
 from agent.delivery.rows import FactKey
 from agent.delivery.store import Opened
 from agent.facts import Fact, InputChanged, InputState, Stamp, Text
+from agent.safety.arming import Act, Area
+from agent.safety.calendar import Calendar
 from agent.safety.incidents import Happening, Incident
 from agent.safety.zones import Zone
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is watched: zones, names of subjects for people, and which processes and boards are expected."""
+    """What is watched: zones, names of subjects for people, which processes and boards are expected; areas, and the
+    calendars of those that have one, by their id."""
 
     zones: tuple[Zone, ...]
     names: Mapping[str, str]
     processes: tuple[str, ...]
     bridges: tuple[str, ...]
+    areas: tuple[Area, ...] = ()
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,20 @@ class PersonAsks:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaAsk:
+    """A person arms, disarms or bypasses; no `area_id` is the only area there is. `answer` gets the area as `status`
+    shows it, or (code, text)."""
+
+    area_id: str
+    act: Act
+    answer: Callable[[dict[str, Any] | tuple[str, Text]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Something to be run on the desk's thread."""
 
     run: Callable[[], None]
 
 
-Item = InputReport | SnapshotReport | LinkReport | FactReport | PersonAsks | Call | Opened | mqtt.Report
+Item = InputReport | SnapshotReport | LinkReport | FactReport | PersonAsks | AreaAsk | Call | Opened | mqtt.Report

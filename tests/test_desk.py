@@ -90,7 +90,7 @@ def test_a_door_is_stored_before_it_is_published(desk: Office) -> None:
         other.execute("ROLLBACK")
     desk.settle()
     (door,) = desk.police.alerts("door")
-    assert (door["data"]["state"], door["data"]["armed"], door["priority"]) == ("opened", "unknown", 3)
+    assert (door["data"]["state"], door["data"]["armed"], door["priority"]) == ("opened", "never", 3)
 
 
 def test_a_restart_keeps_latch_zones_and_repeats(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from agent.camera_words import words
 from agent.delivery.payload import Alert, Identity
 from agent.facts import ClockQuality, Condition, PeopleCounted, Stamp, Text
+from agent.safety.arming import Area, AreaState
 from agent.safety.conditions import MEANINGS
-from agent.safety.incidents import Incident, Life
+from agent.safety.incidents import DURESS, Incident, Life
 from agent.safety.zones import Meaning, Zone, ZoneType
 
 PRE_ROLL_S = 30
@@ -37,10 +38,38 @@ _ZONES: dict[Meaning, _Row] = {
     ),
     Meaning.DOOR_OPENED: _Row("alarm", "door", 3, "opened", Text("门打开", "door opened")),
     Meaning.DOOR_CLOSED: _Row("alarm", "door", 3, "closed", Text("门关闭", "door closed")),
+    Meaning.DOOR_FORCED: _Row("alarm", "door_forced", 1, "triggered", Text("布防中门被打开", "opened while armed")),
+    Meaning.DOOR_FORCED_RESTORED: _Row(
+        "alarm", "door_forced", 2, "restored", Text("布防中打开的门已关上", "closed again after it was forced")
+    ),
+    Meaning.INTRUSION: _Row("alarm", "intrusion", 1, "triggered", Text("入侵报警", "intrusion")),
+    Meaning.INTRUSION_RESTORED: _Row(
+        "alarm", "intrusion", 2, "restored", Text("入侵的门已关上", "closed again after an intrusion")
+    ),
+    Meaning.DOOR_HELD_OPEN: _Row("alarm", "door_held_open", 2, "triggered", Text("门长时间未关", "door held open")),
+    Meaning.DOOR_HELD_OPEN_RESTORED: _Row(
+        "alarm", "door_held_open", 3, "restored", Text("长时间未关的门已关上", "door that was held open is closed")
+    ),
     Meaning.FAULT: _Row("fault", "zone", 2, "triggered", Text("防区线路故障", "fault on the line of a zone")),
     Meaning.FAULT_RESTORED: _Row("fault", "zone", 3, "restored", Text("防区线路恢复", "line of a zone restored")),
 }
 """Class, name in the type, priority, state and words of each meaning."""
+
+_ENVIRONMENT = {
+    "gas": Text("燃气报警", "gas alarm"),
+    "smoke": Text("烟雾报警", "smoke alarm"),
+    "water": Text("水浸报警", "water alarm"),
+    "mains": Text("市电中断", "mains power lost"),
+    "battery": Text("电池电量低", "battery low"),
+}
+"""The words for an environment zone by its kind; of any other kind it is an environment alarm."""
+
+_AREAS = {
+    "armed": Text("已布防", "armed"),
+    "disarmed": Text("已撤防", "disarmed"),
+    "bypassed": Text("防区已旁路", "zone bypassed"),
+    "unbypassed": Text("防区旁路已取消", "zone no longer bypassed"),
+}
 
 _BY_PERSON = {
     Life.ACKNOWLEDGED: ("acknowledged", Text("已确认", "acknowledged")),
@@ -70,13 +99,27 @@ def _place(who: Identity) -> dict[str, Any]:
 
 
 def zone_alert(
-    zone: Zone, meaning: Meaning, cause: str, incident: Incident | None, numbered: Numbered, who: Identity, late: bool
+    zone: Zone,
+    meaning: Meaning,
+    cause: str,
+    incident: Incident | None,
+    numbered: Numbered,
+    who: Identity,
+    late: bool,
+    armed: bool | None,
 ) -> Alert:
-    """The alert for a change of a zone; `cause` is the input state that made it."""
+    """The alert for a change of a zone; `cause` is the input state that made it. `armed` is whether opening the zone is
+    an alarm, None where it never is."""
     row = _ZONES[meaning]
+    text = row.text
+    if meaning in (Meaning.ENVIRONMENT, Meaning.ENVIRONMENT_RESTORED) and zone.kind in _ENVIRONMENT:
+        kind = _ENVIRONMENT[zone.kind]
+        text = kind if meaning is Meaning.ENVIRONMENT else Text(f"{kind.zh}：已恢复", f"{kind.en}: restored")
     data: dict[str, Any] = {
         **({"incident_id": incident.id, "count": incident.count} if incident else {}),
-        "zone": {"id": zone.id, "name": zone.name, "type": str(zone.type), "supervised": zone.supervised},
+        "zone": {"id": zone.id, "name": zone.name, "type": str(zone.type), "supervised": zone.supervised}
+        | ({"area": zone.area} if zone.area else {})
+        | ({"kind": zone.kind} if zone.kind else {}),
         "state": row.state,
         "cause": cause,
         "room": zone.room_id,
@@ -87,8 +130,9 @@ def zone_alert(
         "drill": False,
         "late": late,
     }
-    if zone.type is ZoneType.PERIMETER and row.alert_class == "alarm":
-        data["armed"] = "unknown"  # there is no arming yet: every opening is told
+    if zone.type is ZoneType.PERIMETER and row.name != "tamper":
+        data["armed"] = "never" if armed is None else armed
+    if row.name in ("door", "door_held_open"):
         del data["evidence"]
     return _alert(
         numbered,
@@ -96,10 +140,50 @@ def zone_alert(
         row.name,
         f"zone/{zone.id}",
         row.priority,
-        Text(f"{row.text.zh}：{zone.name}", f"{row.text.en}: {zone.name}"),
+        Text(f"{text.zh}：{zone.name}", f"{text.en}: {zone.name}"),
         data,
         incident,
     )
+
+
+def area_alert(
+    area: Area, state: AreaState, what: str, who: str, zone: Zone | None, why: str, numbered: Numbered
+) -> Alert:
+    """The alert for what somebody did with an area: `what` is armed, disarmed, bypassed or unbypassed (a zone)."""
+    text = _AREAS[what]
+    data: dict[str, Any] = {
+        "state": what,
+        "area": {"id": area.id, "name": area.name},
+        "phase": str(state.phase),
+        "who": who,
+        "bypassed": sorted(state.bypassed),
+        "waiting": sorted(state.waiting),
+        **({"zone": {"id": zone.id, "name": zone.name}, "why": why} if zone else {}),
+    }
+    name = zone.name if zone else area.name
+    left_out = Text("", "")
+    if what == "armed" and state.bypassed:
+        listed = ", ".join(sorted(state.bypassed))
+        left_out = Text(f"，旁路 {listed}", f", without {listed}")
+    summary = Text(f"{text.zh}：{name}{left_out.zh}（{who}）", f"{text.en}: {name}{left_out.en} ({who})")
+    return _alert(numbered, "alarm", "arming", f"area/{area.id}", 4, summary, data, None)
+
+
+def duress_alert(incident: Incident, who: str, numbered: Numbered, at: Identity) -> Alert:
+    """The alert that somebody was forced to disarm. For the platforms alone, and no siren."""
+    data: dict[str, Any] = {
+        "incident_id": incident.id,
+        "count": incident.count,
+        "state": "triggered",
+        "who": who,
+        "silent": True,
+        "room": None,
+        "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "none"},
+        **_place(at),
+        "drill": False,
+    }
+    summary = Text(f"胁迫撤防：{incident.name}（{who}）", f"disarmed under duress: {incident.name} ({who})")
+    return _alert(numbered, "alarm", "duress", incident.subject, 1, summary, data, incident)
 
 
 def condition_alert(
@@ -176,6 +260,8 @@ def type_of_incident(incident: Incident) -> tuple[str, str]:
     for meaning, row in _ZONES.items():
         if str(meaning) == incident.kind:
             return row.alert_class, row.name
+    if incident.kind == DURESS:
+        return "alarm", DURESS
     for kind, what in MEANINGS.items():
         if str(kind) == incident.kind:
             return str(what.alert_class), str(kind)

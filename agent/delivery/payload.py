@@ -17,6 +17,9 @@ from agent.facts import ClockQuality, Text
 CONTENT_TYPE = "application/cloudevents+json"
 """MQTT 5 content type of a structured CloudEvent."""
 
+DURESS_TYPE = "cn.tyj.alarm.duress.v1"
+"""The alert that nobody on the premises is shown."""
+
 MAX_RECEIPT_BYTES = 4096
 """Longer than any honest receipt."""
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import audit
-from agent.delivery.payload import Alert
+from agent.delivery.payload import DURESS_TYPE, Alert
 from agent.facts import InputState
-from agent.safety.incidents import Incident, Life
+from agent.safety.arming import AreaState, Phase
+from agent.safety.incidents import DURESS, Incident, Life
 from agent.safety.zones import ZoneState
 
 SEQ_BLOCK = 10_000
@@ -65,6 +66,7 @@ class Write:
     platforms: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] = ()
     zones: tuple[tuple[str, ZoneState], ...] = ()
+    areas: tuple[tuple[str, AreaState], ...] = ()
     seen_input: InputKey | None = None
     seen_fact: FactKey | None = None
     deed: audit.Deed | None = None
@@ -92,6 +94,8 @@ def put(db: sqlite3.Connection, write: Write) -> audit.Row | None:
         _put_incident(db, incident)
     for zone_id, state in write.zones:
         db.execute("INSERT OR REPLACE INTO zones VALUES (?, ?, ?)", (zone_id, str(state.input), state.since_ns))
+    for area_id, area in write.areas:
+        _put_area(db, area_id, area)
     if write.seen_input is not None:
         db.execute("INSERT OR IGNORE INTO seen_inputs VALUES (?, ?, ?, ?)", (*write.seen_input, write.at_ns))
     if write.seen_fact is not None:
@@ -125,6 +129,15 @@ def _put_incident(db: sqlite3.Connection, incident: Incident) -> None:
             incident.acknowledged_by, incident.restored_ns, incident.reset_ns, incident.reset_by, incident.reset_why,
         ),
     )  # fmt: skip
+
+
+def _put_area(db: sqlite3.Connection, area_id: str, area: AreaState) -> None:
+    bypassed, waiting = (json.dumps(sorted(each)) for each in (area.bypassed, area.waiting))
+    db.execute(
+        "INSERT OR REPLACE INTO areas (area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (area_id, str(area.phase), area.who, area.since_ns, area.zone, bypassed, waiting, area.calendar_ns),
+    )
 
 
 def _put_deed(db: sqlite3.Connection, deed: audit.Deed) -> audit.Row:
@@ -208,6 +221,7 @@ class Kept:
 
     incidents: tuple[Incident, ...]
     zones: dict[str, ZoneState]
+    areas: dict[str, AreaState]
     seen_inputs: tuple[InputKey, ...]
     seen_facts: tuple[FactKey, ...]
 
@@ -220,9 +234,21 @@ def read_kept(db: sqlite3.Connection) -> Kept:
             zone_id: ZoneState(InputState(state), since_ns)
             for zone_id, state, since_ns in db.execute("SELECT zone_id, input, since_ns FROM zones")
         },
+        areas=_areas(db),
         seen_inputs=_newest(db, "board_uid, boot_id, event_id", "seen_inputs"),
         seen_facts=_newest(db, "process, boot, n", "seen_facts"),
     )
+
+
+def _areas(db: sqlite3.Connection) -> dict[str, AreaState]:
+    rows = db.execute("SELECT area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns FROM areas")
+    return {
+        area_id: AreaState(
+            Phase(phase), who, since_ns, zone=zone, bypassed=frozenset(json.loads(bypassed)),
+            waiting=frozenset(json.loads(waiting)), calendar_ns=calendar_ns,
+        )
+        for area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns in rows
+    }  # fmt: skip
 
 
 def _newest(db: sqlite3.Connection, columns: str, table: str) -> tuple[Any, ...]:
@@ -249,8 +275,9 @@ def read_incidents(db: sqlite3.Connection, open_only: bool, at_most: int = 500) 
 
 
 def read_closed(db: sqlite3.Connection, before: tuple[int, str] | None = None, at_most: int = 500) -> list[Incident]:
-    """Incidents that are over, oldest first; the newest `at_most` of those before a place (begin and id) among them."""
-    where = "state IN ('reset', 'closed')"
+    """Incidents that are over, oldest first; the newest `at_most` of those before a place (begin and id) among them.
+    None of duress: that is for the platforms alone."""
+    where = f"state IN ('reset', 'closed') AND kind <> '{DURESS}'"
     if before is None:
         return _incidents(db, where, (), at_most)
     return _incidents(db, f"{where} AND (triggered_ns, id) < (?, ?)", before, at_most)
@@ -278,11 +305,11 @@ def _incident(*row: Any) -> Incident:
 def read_events(
     db: sqlite3.Connection, limit: int, after_seq: int | None, alert_class: str | None
 ) -> list[dict[str, Any]]:
-    """The newest `limit` alerts as the verb `events` gives them, oldest first."""
+    """The newest `limit` alerts as the verb `events` gives them, oldest first; a duress is for the platforms alone."""
     rows = db.execute(
         "SELECT n, seq, id, type, subject, priority, incident_id, at_ns, pressed_ns, summary_zh, summary_en, body"
-        " FROM events WHERE (? IS NULL OR seq > ?) AND (? IS NULL OR class = ?) ORDER BY n DESC LIMIT ?",
-        (after_seq, after_seq, alert_class, alert_class, limit),
+        " FROM events WHERE (? IS NULL OR seq > ?) AND (? IS NULL OR class = ?) AND type <> ? ORDER BY n DESC LIMIT ?",
+        (after_seq, after_seq, alert_class, alert_class, DURESS_TYPE, limit),
     ).fetchall()
     events = []
     for _, seq, event_id, kind, subject, priority, incident_id, at_ns, pressed_ns, zh, en, body in reversed(rows):

@@ -69,6 +69,18 @@ MIGRATIONS: tuple[str, ...] = (
         subject TEXT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE areas (
+        area_id TEXT PRIMARY KEY,
+        phase TEXT NOT NULL,
+        who TEXT NOT NULL,
+        since_ns INTEGER NOT NULL,
+        zone TEXT NOT NULL,
+        bypassed TEXT NOT NULL,
+        waiting TEXT NOT NULL,
+        calendar_ns INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -25,7 +25,9 @@ from agent.fingerprint import fingerprint, from_pem
 from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
 from agent.processes.alarm_verbs import alarm_verbs
+from agent.safety.arming import area_of
 from agent.safety.zones import Zone, ZoneType
+from agent.settings.calendars import calendar_of
 from agent.settings.load import load
 from agent.settings.models import Platform, Settings
 from agent.wire import Server
@@ -133,15 +135,35 @@ def site_of(settings: Settings) -> Site:
         processes.append("record")
     if any(camera.count_people for camera in settings.cameras):
         processes.append("vision")
+    zones = zones_of(settings)
+    time_zone = ZoneInfo(settings.facility.time_zone)
     return Site(
-        zones=tuple(
-            Zone(zone.id, zone.name, ZoneType(zone.type), zone.bridge, zone.input, zone.room, zone.cameras)
-            for zone in settings.zones
-        ),
+        zones=zones,
         names=names_of(settings),
         processes=tuple(sorted(processes)),
         bridges=tuple(bridge.id for bridge in settings.bridges),
+        areas=tuple(
+            area_of(area.id, area.name, area.exit_delay_s, area.entry_delay_s, zones) for area in settings.areas
+        ),
+        calendars={
+            area.id: calendar_of(area.calendar, time_zone) for area in settings.areas if area.calendar is not None
+        },
     )
+
+
+def zones_of(settings: Settings) -> tuple[Zone, ...]:
+    """The zones as the desk knows them. What a bare contact cannot tell is not watched for."""
+    return tuple(
+        Zone(
+            zone.id, zone.name, ZoneType(zone.type), zone.bridge, zone.input, zone.room, zone.cameras,
+            supervised=zone.line == "end_of_line",
+            area=zone.area,
+            entry=zone.entry,
+            held_open_s=zone.held_open_s if zone.type == "perimeter" else 0,
+            kind=zone.kind if zone.type == "environment" else "",
+        )
+        for zone in settings.zones
+    )  # fmt: skip
 
 
 def told_of(settings: Settings) -> dict[str, str]:
@@ -156,6 +178,7 @@ def names_of(settings: Settings) -> dict[str, str]:
         **{f"room/{room.id}": room.name for room in settings.rooms},
         **{f"camera/{camera.id}": camera.name for camera in settings.cameras},
         **{f"zone/{zone.id}": zone.name for zone in settings.zones},
+        **{f"area/{area.id}": area.name for area in settings.areas},
         **{f"bridge/{bridge.id}": bridge.id for bridge in settings.bridges},
         **{f"platform/{platform.id}": platform.id for platform in settings.platforms},
         **{f"process/{name}": name for name in ("alarm", "record", "vision", "web")},

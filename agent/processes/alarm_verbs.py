@@ -15,6 +15,7 @@ from agent.delivery.store import AlarmStore, JobFailed
 from agent.desk import Desk
 from agent.facts import BadFact, Condition, InputChanged, Stamp, Text, decode
 from agent.inbox import Call, FactReport, PersonAsks
+from agent.processes.area_verbs import area_verbs
 from agent.safety.conditions import MEANINGS
 from agent.safety.incidents import Happening, Incident
 from agent.wire import MAX_FRAME_BYTES, Reply, Request, Verb, to_frame
@@ -48,6 +49,7 @@ def alarm_verbs(
         "acknowledge": partial(_person, desk, Happening.ACKNOWLEDGE),
         "reset": partial(_person, desk, Happening.RESET),
         "audit": partial(_audit, store, clock),
+        **area_verbs(desk),
     }
 
 
@@ -133,6 +135,7 @@ def _status(
                 "rss_kib": _rss_kib(),
                 "peak_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                 "zones": desk.zone_list(),
+                "areas": desk.area_list(),
                 "conditions": [_condition(each) for each in desk.watch.active()],
                 "rooms": [
                     {
@@ -148,7 +151,7 @@ def _status(
                 ],
                 "platforms": desk.dispatch.status(),
                 "bridges": [_bridge(bridge_id, board) for bridge_id, board in boards.items()],
-                "incidents_open": len(desk.panel.open_incidents()),
+                "incidents_open": len(desk.shown_incidents()),
                 "store": {"ok": state.ok, "detail": state.detail, "waiting": store.waiting()},
                 "clock_quality": str(clock.quality()),
             }
@@ -236,7 +239,7 @@ def _incidents(desk: Desk, store: AlarmStore, request: Request, reply: Reply) ->
             return
 
     def answer() -> None:
-        found = [each for each in desk.panel.open_incidents() if before is None or _place_of(each) < before]
+        found = [each for each in desk.shown_incidents() if before is None or _place_of(each) < before]
         both = sorted([*closed, *found], key=_place_of)
         shown = _newest_that_fit([incident_values(each) for each in both])
         # No frame holds as many as were read: what was not read is older than what is shown.

@@ -122,6 +122,11 @@ MEANINGS: dict[Kind, Meaning] = {
         ("录像证据链异常，请查明原因", "the chain of evidence is not what it was: find out why"),
         ("录像证据链恢复", "the chain of evidence is in order again"),
     ),
+    Kind.ARMING_INCOMPLETE: _fault(
+        2,
+        ("布防不完整，有防区未关好", "armed but for zones that are not closed"),
+        ("布防完整", "every zone is armed"),
+    ),
     Kind.CLOCK_UNKNOWN: _fault(
         3, ("时钟未同步", "the clock is not synchronised"), ("时钟已同步", "the clock is synchronised")
     ),

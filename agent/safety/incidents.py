@@ -15,6 +15,9 @@ Invariants
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+DURESS = "duress"
+"""The kind of incident that platforms alone are told of: who is forced to disarm must not be given away."""
+
 
 class Life(StrEnum):
     """Where an incident stands."""

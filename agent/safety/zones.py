@@ -1,8 +1,8 @@
 """PURE. Zones: what a change of one input means for the place that it guards.
 
 Invariants
-1. No zone type here can be disarmed: there is no arming yet, so every zone always reports (a perimeter zone
-   reports that its door was opened and closed, and says that it did not know whether it was armed).
+1. Nothing here knows of arming: every zone always means what its input says. What an opening means beyond that in an
+   armed area is decided in arming.py, for perimeter zones alone.
 2. A zone that is not known (its link is silent) keeps the last state it was seen in; only a report changes it.
 3. What a zone was last seen in, and what the board now says, decide alone: the same two give the same result.
 """
@@ -23,12 +23,20 @@ class ZoneType(StrEnum):
 
 
 LATCHING = frozenset({ZoneType.PANIC_24H, ZoneType.TAMPER_24H, ZoneType.ENVIRONMENT})
-"""Zones whose incident stays until a person resets it. A perimeter zone will latch once it can be armed."""
+"""Zones whose incident stays until a person resets it. Of a perimeter zone those that arming makes latch."""
+
+ALWAYS_ARMED = frozenset({ZoneType.PANIC_24H, ZoneType.TAMPER_24H, ZoneType.ENVIRONMENT})
+"""Zones that belong to no area: nobody and nothing disarms or bypasses them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One input and what it guards. `supervised` says that the input can tell a cut line from a pressed button."""
+    """One input and what it guards. `supervised` says that the input can tell a cut line from a pressed button.
+
+    Of perimeter zones alone: `area` is what it is armed with (None: never armed), `entry` that its opening begins the
+    entry delay, `held_open_s` how long it may stand open untold (0: for ever). `kind` is what an environment zone
+    watches.
+    """
 
     id: str
     name: str
@@ -38,6 +46,10 @@ class Zone:
     room_id: str | None = None
     cameras: tuple[str, ...] = ()
     supervised: bool = False
+    area: str | None = None
+    entry: bool = False
+    held_open_s: int = 0
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +77,37 @@ class Meaning(StrEnum):
     ENVIRONMENT_RESTORED = "environment_restored"
     DOOR_OPENED = "door_opened"
     DOOR_CLOSED = "door_closed"
+    DOOR_FORCED = "door_forced"
+    DOOR_FORCED_RESTORED = "door_forced_restored"
+    INTRUSION = "intrusion"
+    INTRUSION_RESTORED = "intrusion_restored"
+    DOOR_HELD_OPEN = "door_held_open"
+    DOOR_HELD_OPEN_RESTORED = "door_held_open_restored"
     FAULT = "fault"
     FAULT_RESTORED = "fault_restored"
 
-
-TRIGGERS = frozenset({Meaning.PANIC, Meaning.TAMPER, Meaning.ENVIRONMENT, Meaning.FAULT})
-"""Meanings that begin an incident, or add to one that is open."""
 
 RESTORES: dict[Meaning, Meaning] = {
     Meaning.PANIC_RESTORED: Meaning.PANIC,
     Meaning.TAMPER_RESTORED: Meaning.TAMPER,
     Meaning.ENVIRONMENT_RESTORED: Meaning.ENVIRONMENT,
+    Meaning.DOOR_FORCED_RESTORED: Meaning.DOOR_FORCED,
+    Meaning.INTRUSION_RESTORED: Meaning.INTRUSION,
+    Meaning.DOOR_HELD_OPEN_RESTORED: Meaning.DOOR_HELD_OPEN,
     Meaning.FAULT_RESTORED: Meaning.FAULT,
 }
 """Which incident each restore belongs to."""
+
+TRIGGERS = frozenset(RESTORES.values())
+"""Meanings that begin an incident, or add to one that is open."""
+
+
+def latches(zone: Zone, meaning: Meaning) -> bool:
+    """Whether the incident that `meaning` begins stays until a person resets it."""
+    if meaning in (Meaning.TAMPER, Meaning.DOOR_FORCED, Meaning.INTRUSION):
+        return True
+    return zone.type in LATCHING and meaning not in (Meaning.FAULT, Meaning.DOOR_HELD_OPEN)
+
 
 _ALARM = {
     ZoneType.PANIC_24H: (Meaning.PANIC, Meaning.PANIC_RESTORED),

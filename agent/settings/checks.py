@@ -14,22 +14,24 @@ from zoneinfo import ZoneInfo
 
 from agent.facts import Text
 from agent.footage.chain import available
+from agent.settings.checks_areas import Found, told_areas, wrong_areas
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
+from agent.settings.sections import Section as _Section
+from agent.settings.sections import items as _items
+from agent.settings.sections import section as _section
 from agent.settings.wording import show
-
-Found = tuple[Place, Text]
-_Section = dict[str, Any]
 
 LONGEST_SOCKET_PATH: Final = 107
 """sun_path of unix(7) holds 108 bytes, the last of which is zero."""
 
 _LONGEST_SOCKET_NAME: Final = "record.sock"
-_LISTS: Final = ("rooms", "cameras", "bridges", "zones", "platforms")
+_LISTS: Final = ("rooms", "cameras", "bridges", "areas", "zones", "platforms")
 _THINGS: Final = {
     "rooms": Text("房间", "room"),
     "cameras": Text("摄像机", "camera"),
     "bridges": Text("报警板", "bridge"),
+    "areas": Text("布防区域", "area"),
     "zones": Text("防区", "zone"),
     "platforms": Text("平台", "platform"),
 }
@@ -37,6 +39,7 @@ _REFERENCES: Final = (
     ("cameras", "room", "rooms"),
     ("zones", "room", "rooms"),
     ("zones", "bridge", "bridges"),
+    ("zones", "area", "areas"),
     ("zones", "cameras", "cameras"),
 )
 _HOST_AND_PORT: Final = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:@?#\[]*)(?::(\d+))?(?:[/?#]|$)")
@@ -67,28 +70,17 @@ def check(values: _Section, folder: Path) -> Checked:
         *_volume_twice(values),
         *_sub_without_address(values),
         *_web(values),
+        *wrong_areas(values),
     ]
     warnings = [
         *_nothing_watches(values),
         *_half_done(values),
         *_in_the_open(values),
         *_overwritten(values),
+        *told_areas(values),
         *_not_there(values, folder),
     ]
     return Checked(mistakes, list(_files(values, folder)), warnings)
-
-
-def _section(values: _Section, key: str) -> _Section:
-    section = values.get(key)
-    return section if isinstance(section, dict) else {}
-
-
-def _items(values: _Section, key: str) -> Iterator[tuple[int, _Section]]:
-    items = values.get(key)
-    if isinstance(items, list):
-        for number, item in enumerate(items):
-            if isinstance(item, dict):
-                yield number, item
 
 
 def _first_places(values: _Section, key: str, *parts: str) -> Iterator[tuple[int, Any, int]]:

@@ -151,6 +151,61 @@ class Bridge(_Closed):
     port: File
 
 
+Spans = tuple[
+    Annotated[
+        str,
+        Field(
+            pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$",
+            json_schema_extra=_told("如 07:30-18:00 的时段", "a time of day, written as in 07:30-18:00"),
+        ),
+    ],
+    ...,
+]
+"""Spans of one day, such as 07:30-18:00; 24:00 is midnight at its end. An empty list is a day that is closed."""
+
+Days = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?$",
+        json_schema_extra=_told(
+            "日期 2026-10-01 或起止日期 2026-10-01/2026-10-07", "a day 2026-10-01, or days 2026-10-01/2026-10-07"
+        ),
+    ),
+]
+"""A day, or a first and a last one."""
+
+
+class Week(_Closed):
+    """When the area is open on each day of the week; a day that is left out is closed."""
+
+    monday: Spans = ()
+    tuesday: Spans = ()
+    wednesday: Spans = ()
+    thursday: Spans = ()
+    friday: Spans = ()
+    saturday: Spans = ()
+    sunday: Spans = ()
+
+
+class AreaCalendar(_Closed):
+    """When an area is open: it arms by itself at closing, and disarms at opening only where `disarms` says so."""
+
+    week: Week = Week()
+    holidays: Annotated[tuple[Days, ...], Field(max_length=200)] = ()
+    open_days: Annotated[dict[str, Spans], Field(max_length=200)] = {}
+    disarms: bool = False
+
+
+class Area(_Closed):
+    """Perimeter zones that are armed and disarmed together."""
+
+    id: Identifier
+    name: Name
+    exit_delay_s: Annotated[int, Field(ge=0, le=255)] = 45
+    entry_delay_s: Annotated[int, Field(ge=0, le=255)] = 30
+    calendar: AreaCalendar | None = None
+
+
 class Zone(_Closed):
     """One input that can raise an alarm."""
 
@@ -161,6 +216,11 @@ class Zone(_Closed):
     input: Annotated[int, Field(ge=0, le=31)]
     room: Identifier | None = None
     cameras: tuple[Identifier, ...] = ()
+    line: Literal["end_of_line", "closes_on_alarm", "opens_on_alarm"] = "end_of_line"
+    area: Identifier | None = None
+    entry: bool = False
+    held_open_s: Annotated[int, Field(ge=0, le=86400)] = 120
+    kind: Literal["gas", "smoke", "water", "mains", "battery", "other"] = "other"
 
 
 class Tls(_Closed):
@@ -220,6 +280,7 @@ class Settings(_Closed):
     cameras: tuple[Camera, ...] = ()
     footage: Footage = Footage()
     bridges: tuple[Bridge, ...] = ()
+    areas: tuple[Area, ...] = ()
     zones: tuple[Zone, ...] = ()
     platforms: tuple[Platform, ...] = ()
     vision: Vision = Vision()

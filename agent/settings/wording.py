@@ -110,6 +110,8 @@ def _node(place: Place) -> _Schema | None:
         if node is None:
             return None
         below = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+        if below is None and isinstance(part, str):
+            below = node.get("additionalProperties")  # a section whose keys are the user's own
         node = _resolve(below) if isinstance(below, dict) else None
     return node
 

@@ -70,7 +70,7 @@ def _do(store: AlarmStore, job: Any) -> Any:
 def test_what_was_stored_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "alarm.db"
     with _store(path) as (store, opened):
-        assert opened.kept == rows.Kept((), {}, (), ())
+        assert opened.kept == rows.Kept((), {}, {}, (), ())
         _do(
             store,
             partial(

@@ -11,7 +11,8 @@ from agent.delivery.rows import InputKey
 from agent.delivery.store import AlarmStore
 from agent.desk import Desk
 from agent.facts import Condition, ConditionKind, Fact, InputChanged, InputState, PeopleCounted
-from agent.inbox import Call, FactReport, InputReport, LinkReport, PersonAsks, Site
+from agent.inbox import AreaAsk, Call, FactReport, InputReport, LinkReport, PersonAsks, Site
+from agent.safety.arming import Act
 from agent.safety.incidents import Happening, Incident
 from agent.safety.zones import Zone, ZoneType
 from tests.fakes.clock import MovedClock
@@ -33,7 +34,7 @@ SITE = Site(
 class Office:
     """A desk at work. `acknowledged` are the events that boards were told are safe."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, site: Site = SITE) -> None:
         self.path = path
         self.clock = MovedClock()
         self.acknowledged: list[InputKey] = []
@@ -41,7 +42,7 @@ class Office:
         identity = Identity("F0012", "edge-0001", ZoneInfo("Asia/Shanghai"), "boot-1")
         self.store = AlarmStore(path, self.clock, lambda opened: self.desk.post(opened))
         self.desk = Desk(
-            SITE, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None
+            site, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None
         )
         for route in (self.police, self.cloud):
             route.post = self.desk.post
@@ -106,14 +107,22 @@ class Office:
         self.settle()
         return answers[0]
 
+    def act(self, act: Act, area_id: str = "") -> Any:
+        """A person arms, disarms or bypasses; the area, or (code, text)."""
+        answers: list[Any] = []
+        self.desk.post(AreaAsk(area_id, act, answers.append))
+        until(lambda: answers, 10, "the person is answered", every_s=0.002)
+        self.settle()
+        return answers[0]
+
     def incidents(self) -> list[Incident]:
         return self.desk.panel.open_incidents()
 
 
 @contextmanager
-def office(path: Path, connected: bool = True) -> Iterator[Office]:
+def office(path: Path, connected: bool = True, site: Site = SITE) -> Iterator[Office]:
     """A desk with the database at `path`, at work."""
-    made = Office(path)
+    made = Office(path, site)
     assert made.store.start(10)
     made.desk.start()
     try:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.facts import InputState, Stamp
+from agent.safety.arming import Moment
 from agent.safety.incidents import Happening, Incident, Life, NotNow
 from agent.safety.panel import LATE_AFTER_S, Panel, by_person
 from agent.safety.zones import Meaning, Seen, Zone, ZoneState, ZoneType
@@ -19,13 +20,13 @@ def _named(name: str) -> Callable[[str], str]:
 
 
 def _press(panel: Panel, name: str, at_ns: int) -> Incident:
-    change = panel.change(_PANIC, Seen(InputState.ALARM, at_ns, InputState.NORMAL), _named(name))
+    change = panel.change(_PANIC, Seen(InputState.ALARM, at_ns, InputState.NORMAL), _named(name), mono_ns=at_ns)
     (incident,) = change.incidents
     return incident
 
 
 def _release(panel: Panel, at_ns: int) -> None:
-    panel.change(_PANIC, Seen(InputState.NORMAL, at_ns, InputState.ALARM), _named("never"))
+    panel.change(_PANIC, Seen(InputState.NORMAL, at_ns, InputState.ALARM), _named("never"), mono_ns=at_ns)
 
 
 def test_a_chattering_button_is_one_incident_with_a_count() -> None:
@@ -53,16 +54,16 @@ def test_reset_only_after_the_restore_and_then_a_new_incident() -> None:
 
 def test_a_door_tells_both_ways_and_begins_no_incident() -> None:
     panel = Panel([_PANIC, _DOOR])
-    opened = panel.change(_DOOR, Seen(InputState.ALARM, 1), _named("x"))
-    closed = panel.change(_DOOR, Seen(InputState.NORMAL, 2), _named("x"))
+    opened = panel.change(_DOOR, Seen(InputState.ALARM, 1), _named("x"), mono_ns=1)
+    closed = panel.change(_DOOR, Seen(InputState.NORMAL, 2), _named("x"), mono_ns=2)
     assert [each.meaning for each in (*opened.told, *closed.told)] == [Meaning.DOOR_OPENED, Meaning.DOOR_CLOSED]
     assert panel.open_incidents() == []
 
 
 def test_a_cut_line_then_a_press_tells_the_restore_first_under_its_own_id() -> None:
     panel = Panel([_PANIC])
-    panel.change(_PANIC, Seen(InputState.OPEN, 1), _named("cut"))
-    change = panel.change(_PANIC, Seen(InputState.ALARM, 2), _named("press"))
+    panel.change(_PANIC, Seen(InputState.OPEN, 1), _named("cut"), mono_ns=1)
+    change = panel.change(_PANIC, Seen(InputState.ALARM, 2), _named("press"), mono_ns=2)
     assert [(each.meaning, each.part) for each in change.told] == [
         (Meaning.FAULT_RESTORED, "fault_restored"),
         (Meaning.PANIC, ""),
@@ -93,9 +94,10 @@ def test_silent_link_and_snapshot_after_it() -> None:
 
 def test_stored_state_comes_back_and_what_is_newer_stays() -> None:
     panel = Panel([_PANIC, _DOOR])
-    panel.change(_DOOR, Seen(InputState.ALARM, 9), _named("x"))
+    panel.change(_DOOR, Seen(InputState.ALARM, 9), _named("x"), mono_ns=9)
     old = Incident("old", "panic", "zone/Z01", "一键报警", "R01", True, 1, 1, Life.RESTORED, restored_ns=2)
-    panel.take_over([old], {"Z02": ZoneState(InputState.NORMAL, 3), "Z99": ZoneState()})
+    states = {"Z02": ZoneState(InputState.NORMAL, 3), "Z99": ZoneState()}
+    assert panel.take_over([old], states, {}, _named("x"), Moment(10, 10)) == []
     assert panel.state_of("Z02").input is InputState.ALARM
     again = _press(panel, "new", 10)
     assert (again.id, again.count, again.state) == ("old", 2, Life.TRIGGERED)
