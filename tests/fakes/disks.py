@@ -1,8 +1,12 @@
 """Disks of a test: files behind loop devices, with a real ext4 file system. Needs root."""
 
+import errno
+import fcntl
 import signal
+import struct
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.fakes.waiting import until
@@ -27,6 +31,45 @@ class Loop:
     def close(self) -> None:
         """Let go of it."""
         run("losetup", "--detach", self.device, check=False)
+
+
+@contextmanager
+def with_bad_sector(image: Path, offset: int) -> Iterator[str]:
+    """The block device of a disk at `image` of which the sector at a byte `offset` cannot be read any more."""
+    offered = image.with_suffix(".offered")
+    offered.touch()
+    failing = f"inject-error.0.iotype=read,inject-error.0.errno={errno.EIO},inject-error.0.sector={offset // 512}"
+    daemon = subprocess.Popen(
+        [
+            "qemu-storage-daemon",
+            "--blockdev", f"driver=file,filename={image},node-name=image",
+            "--blockdev", f"driver=blkdebug,image=image,node-name=bad,inject-error.0.event=none,{failing}",
+            "--blockdev", "driver=raw,file=bad,node-name=disk",
+            "--export", f"type=fuse,id=disk,node-name=disk,mountpoint={offered},writable=on",
+        ],
+    )  # fmt: skip
+    try:
+        size = image.stat().st_size
+        until(lambda: offered.stat().st_size == size, 10, "the disk is offered")
+        device = run("losetup", "--find", "--show", offered)
+        try:
+            yield device
+        finally:
+            run("losetup", "--detach", device, check=False)
+    finally:
+        daemon.terminate()
+        daemon.wait(20)
+
+
+def place_on_disk(path: Path, offset: int) -> int:
+    """Where the byte at `offset` of a file lies on its disk (FIBMAP, ioctl_list(2))."""
+    with path.open("rb") as file:
+        (block_bytes,) = struct.unpack("i", fcntl.ioctl(file, _FIGETBSZ, struct.pack("i", 0)))
+        (block,) = struct.unpack("i", fcntl.ioctl(file, _FIBMAP, struct.pack("i", offset // block_bytes)))
+    return int(block * block_bytes)
+
+
+_FIBMAP, _FIGETBSZ = 1, 2
 
 
 class StallingLoop(Loop):

@@ -50,6 +50,7 @@ class Disk:
                 if packet.dts is not None and packet.pts is not None:
                     segment.write(packet, Sane(packet.pts, packet.dts))
             segment.finish()
+            os.close(segment.file.number)
         return str(path)
 
     def settle(self, directory: str, last_seq: dict[tuple[str, str], int] | None = None) -> Found:
