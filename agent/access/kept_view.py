@@ -8,6 +8,9 @@ from agent.facts import Text
 MUCH_JOURNAL_BYTES = 100_000_000
 """The journal is told of from this size on: three weeks of 16 cameras."""
 
+MUCH_OLD_BYTES = 100_000_000
+"""Indexes that were set aside are told of from this size on, all together: one of a million segments has 123 MB."""
+
 
 def kept_words(record: dict[str, Any]) -> Text | None:
     """`保存 41 天（目标 90，至少 30：规定）`, and what will become of it; None while the process does not say."""
@@ -33,6 +36,13 @@ def kept_words(record: dict[str, Any]) -> Text | None:
         zh, en = (
             f"{zh}，日志每卷 {size / 1e9:.1f} GB（不清理）",
             f"{en}, a journal of {size / 1e9:.1f} GB (never pruned)",
+        )
+    old = record.get("old_indexes")
+    files, size = (old.get("files"), old.get("bytes")) if isinstance(old, dict) else (None, None)
+    if isinstance(files, int) and isinstance(size, int) and size >= MUCH_OLD_BYTES:
+        zh, en = (
+            f"{zh}，移开的旧索引 {files} 个共 {size / 1e9:.1f} GB",
+            f"{en}, {files} indexes set aside with {size / 1e9:.1f} GB",
         )
     return Text(zh, en)
 

@@ -66,3 +66,10 @@ def test_the_conditions_of_retention_say_what_will_happen() -> None:
     assert why(**{**breach, "rule": "quota", "level": 0}).en == " (over the quota)"
     assert why(files=2, path="/v/a.mp4", detail="Read-only").zh == "（2 个文件，如 /v/a.mp4：Read-only）"
     assert kept_why({"detail": "x"}) is None
+
+
+def test_indexes_that_were_set_aside_are_told_of_once_they_are_large() -> None:
+    zh, en = words(told() | {"old_indexes": {"files": 3, "bytes": 1_240_000_000}})
+    assert zh.endswith("，移开的旧索引 3 个共 1.2 GB")
+    assert en.endswith(", 3 indexes set aside with 1.2 GB")
+    assert words(told() | {"old_indexes": {"files": 1, "bytes": 5_000_000}}) == words(told())
