@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_bridge import eeprom
-from firmware_bridge.messages import ResetCause
+from firmware_bridge.messages import LineState, ResetCause
 from tests.fakes.simavr.chip import DEFAULT_UID, FLAGS_OF, MV_OF, Built, Chip, Loader, eeprom_file
 
 PANIC_INPUT: Final = 0
@@ -33,6 +33,7 @@ class SimavrBoard:
         self._link = port_link
         self._log_path = log_path
         self._parts = parts
+        self._places = parts.places()
         self._eeprom_path = eeprom_path or port_link.with_name(f"{port_link.name}.eeprom")
         self._uid = uid
         self._boot_ms = boot_ms
@@ -98,15 +99,23 @@ class SimavrBoard:
         self._tell(f"inject {data.hex()}")
 
     def status(self) -> dict[str, Any]:
-        """What the board drives, its uid and boot as EEPROM has them, and how the harness does."""
+        """What the board holds (read out of its RAM) and drives, and how the harness does."""
         image = self._eeprom_path.read_bytes()
+        places = self._places
+        step = places.second_state - places.first_state
         return {
             **self._tell("status"),
             "uid": eeprom.uid_of(image).hex(),
             "boot_id": eeprom.next_boot(image)[0] - 1,
+            "in_session": self._peek(places.session) != 0,
             "inputs": list(self._states),
+            "settled": [LineState(self._peek(places.first_state + step * number)).name.lower() for number in range(8)],
+            "uncommitted": self._peek(places.events),
             "presses": self._presses,
         }
+
+    def _peek(self, address: int) -> int:
+        return int(self._tell(f"peek {address} 1")["bytes"], 16)
 
     def _tell(self, command: str) -> dict[str, Any]:
         assert self._chip is not None, "the board was not started"

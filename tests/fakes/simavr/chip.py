@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import struct
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -40,6 +41,16 @@ class Loader(IntEnum):
     SILENT = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Addresses of variables of the core in data space."""
+
+    first_state: int
+    second_state: int
+    events: int
+    session: int
+
+
 @dataclass(frozen=True)
 class Built:
     """The harness and the firmware, compiled."""
@@ -53,6 +64,25 @@ class Built:
         found = re.search(rf"^0080([0-9a-f]{{4}}) \S {name}$", listing, re.MULTILINE)
         assert found is not None, f"the firmware has no variable {name}"
         return int(found[1], 16)
+
+    def places(self) -> Places:
+        """Where the firmware's core keeps what tests look into: measured by the compiler of the chip."""
+        probe, fields = self.elf.with_suffix(".probe.o"), Places.__dataclass_fields__
+        wanted = ["inputs[0].state", "inputs[1].state", "ring.n", "numbering.session"]
+        source = '#include <stddef.h>\n#include "board.h"\nconst unsigned at[] = {' + ", ".join(
+            f"offsetof(struct board, {each})" for each in wanted
+        )
+        subprocess.run(
+            ["avr-gcc", "-mmcu=atmega328p", "-std=c11", f"-I{FIRMWARE / 'core'}", "-c", "-x", "c", "-", "-o",
+             str(probe)],
+            input=source + "};\n", text=True, check=True,
+        )  # fmt: skip
+        raw = probe.with_suffix(".bin")
+        subprocess.run(["avr-objcopy", "-O", "binary", "-j", ".rodata", str(probe), str(raw)], check=True)
+        offsets = struct.unpack("<4H", raw.read_bytes())
+        start = self.symbol("board")
+        assert len(fields) == len(offsets)
+        return Places(*(start + each for each in offsets))
 
 
 def built(folder: Path, inputs: int = 8, uid: bytes | None = None) -> Built:
