@@ -1,14 +1,19 @@
 """The power of the core is cut after any byte of EEPROM: what it has kept once, it has for ever."""
 
+from dataclasses import replace
+
 import pytest
 
 from firmware_bridge import eeprom
 from firmware_bridge import messages as say
-from firmware_bridge.frame import Deframer, Frame, Kind
+from firmware_bridge.board import default_config
+from firmware_bridge.frame import Deframer, Frame, Kind, crc16
 from firmware_bridge.messages import ResetCause
 from tests.fakes.board_core import Core
 from tests.firmware.slow_eeprom import ALARM, press_and_commit
 from tests.firmware.twins import UID
+
+_RESET = Frame(Kind.RESET, 1, 0, 0, b"\x01").to_bytes()
 
 pytestmark = pytest.mark.needs_debian("gcc")
 
@@ -38,12 +43,46 @@ def test_the_boot_counter_survives_a_cut_after_any_byte(core: Core) -> None:
     assert say.Hello.from_payload(hello.payload).boot_id == newest + 1
 
 
+def test_resets_by_the_watchdog_stop_at_their_highest_value(core: Core) -> None:
+    image = eeprom.written(eeprom.blank(UID), eeprom.Write(20, _counted(0xFFFE)))
+    core.limits()
+    core.load(image)
+    for cause, told in ((ResetCause.WATCHDOG, 0xFFFF), (ResetCause.WATCHDOG, 0xFFFF), (ResetCause.POWER_ON, 0xFFFF)):
+        core.start(cause, 0)
+        core.receive(_RESET, 0)
+        (beat,) = Deframer().feed(core.tick(1000))
+        assert say.BoardHeartbeat.from_payload(beat.payload).watchdog_resets == told
+
+
+def test_a_configuration_that_changes_while_it_is_written_is_kept_as_it_became(core: Core) -> None:
+    core.limits()
+    core.load(eeprom.blank(UID))
+    core.start(ResetCause.POWER_ON, 0)
+    core.receive(_RESET, 0)
+    wanted: dict[int, say.Config] = {}
+    for number in range(60):
+        config = replace(default_config(number % 3, say.InputKind.PANIC), debounce_ms=number)
+        wanted[config.input_no] = config
+        core.receive(Frame(Kind.CONFIG, 1, number, 0, config.to_payload(), numbered=True).to_bytes(), number)
+        core.limits(eeprom_credit=number % 31)
+        core.tick(number)
+    core.limits()
+    core.tick(1000)
+    for number, config in wanted.items():
+        assert eeprom.config_of(core.image(), number) == config
+
+
 def test_a_board_whose_eeprom_is_dead_still_tells_of_a_press(core: Core) -> None:
     core.limits(eeprom_credit=0)
     core.load(eeprom.blank(UID))
     core.start(ResetCause.POWER_ON, 0)
-    core.receive(Frame(Kind.RESET, 1, 0, 0, b"\x01").to_bytes(), 0)
+    core.receive(_RESET, 0)
     said = b""
     for now_ms in range(0, 200, 10):
         said += core.sample([ALARM] * core.inputs, now_ms) + core.tick(now_ms)
     assert Kind.EVENT in [frame.kind for frame in Deframer().feed(said)]
+
+
+def _counted(resets: int) -> bytes:
+    body = resets.to_bytes(2, "big")
+    return body + crc16(body).to_bytes(2, "big")

@@ -25,7 +25,7 @@ class Life:
         self.chance = random.Random(seed)
         self._deeds: list[tuple[int, Callable[[], None]]] = [
             (8, self._wait), (8, self._press), (3, self._read), (3, self._wires), (6, self._commit), (2, self._host),
-            (6, self._say), (3, self._misnumbered), (3, self._noise), (2, self._spoilt), (1, self._reset),
+            (6, self._say), (3, self._misnumbered), (3, self._noise), (2, self._spoilt), (2, self._reset),
             (3, self._cut), (1, self._long), (2, self._crowd), (1, self._wrap),
         ]  # fmt: skip
 
@@ -132,8 +132,13 @@ class Life:
         self._turns(self.chance.randrange(8))
 
     def _reset(self) -> None:
+        """A start; sometimes one input chatters through it, and the snapshot waits for that."""
         self.twins.start(self.chance.choice(list(ResetCause)))
-        self._turns(self.chance.randrange(10))
+        chatters = self.chance.randrange(2 * self.twins.core.inputs)
+        for at in range(self.chance.choice((0, 5, 30, 60))):
+            if chatters < self.twins.core.inputs:
+                self.twins.adcs[chatters] = (NORMAL, ALARM)[at % 2]
+            self.twins.turn(10)
 
     def _cut(self) -> None:
         """The power goes in the middle of the writes that some changes make."""
