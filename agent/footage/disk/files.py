@@ -82,7 +82,7 @@ def check_volume(path: Path, agent_id: str) -> Volume:
 def segment_directories(volume: Path, reel: str | None = None) -> Iterator[str]:
     """Every directory below the volume, or below one reel of it ("<camera uuid>/<stream>"), that holds .mp4 files, as
     a path below the volume; of each camera the newest first. Left out are quarantine and what may not be read, such
-    as the lost+found of a disk."""
+    as the lost+found of a disk. One that the disk does not let be read is among them: who lists it learns why."""
     tops = [reel] if reel is not None else sorted(entry.name for entry in _entries(volume) if _is_directory(entry))
     for top in tops:
         if top != QUARANTINE:
@@ -109,10 +109,14 @@ def list_directory(volume: Path, directory: str) -> dict[str, int]:
 
 
 def newest_seq(volume: Path, camera: str, stream: str) -> int:
-    """The highest number in the newest directory of a reel by its file names, 0 when there is none."""
-    directory = next(segment_directories(volume, f"{camera}/{stream}"), None)
-    names = [] if directory is None else [parse_name(PurePosixPath(path)) for path in list_directory(volume, directory)]
-    return max((name.seq for name in names if name is not None), default=0)
+    """The highest number in the newest directory of a reel that can be read, by its file names; 0: none."""
+    for directory in segment_directories(volume, f"{camera}/{stream}"):
+        try:
+            names = [parse_name(PurePosixPath(path)) for path in list_directory(volume, directory)]
+        except OSError:
+            continue
+        return max((name.seq for name in names if name is not None), default=0)
+    return 0
 
 
 def make_directories(volume: Path, path: PurePosixPath) -> list[Path]:
@@ -154,6 +158,9 @@ def _holding(path: Path) -> Iterator[Path]:
     try:
         entries = sorted(_entries(path), key=lambda entry: entry.name, reverse=True)
     except (FileNotFoundError, PermissionError):
+        return
+    except OSError:
+        yield path
         return
     for entry in entries:
         if _is_directory(entry):

@@ -10,6 +10,7 @@ Invariants
 """
 
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -129,11 +130,11 @@ class Comparison:
         )
         if not self._counted:
             return
-        self._files = before + len(list_directory(self._volume.path, directory))
+        self._files = before + self._number_in(directory)
 
     def _count(self) -> None:
         for directory in segment_directories(self._volume.path):
-            self._of += len(list_directory(self._volume.path, directory))
+            self._of += self._number_in(directory)
             if self._stop.is_set():
                 raise _Stopped
         self._counted = True
@@ -142,7 +143,14 @@ class Comparison:
         yield from segment_directories(self._volume.path)
         with self._index.reading() as connection:
             known = list(rows.directories_of(connection, self._volume.uuid))
-        yield from (each for each in known if not (self._volume.path / each).is_dir())
+        yield from (each for each in known if not os.path.lexists(self._volume.path / each))
+
+    def _number_in(self, directory: str) -> int:
+        """How many films a directory has; 0 when it cannot be read, which is told when it is settled."""
+        try:
+            return len(list_directory(self._volume.path, directory))
+        except OSError:
+            return 0
 
     def _progress(self) -> None:
         if self._stop.is_set():
