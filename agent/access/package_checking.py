@@ -10,6 +10,7 @@ from agent.access.package_words import (
     CHAINS,
     MEANS_ABSENT,
     MEANS_DAMAGED,
+    MEANS_DERIVED,
     MEANS_MOVED,
     MEANS_UNLINKED,
     MEANS_UNVOUCHED,
@@ -104,6 +105,8 @@ def _for_people(screen: Screen, manifest: dict[str, Any], found: Judgement) -> N
     ):  # fmt: skip
         if standing in told:
             screen.line(screen.say(means), YELLOW)
+    if any(each["kind"] == "derived" for each in manifest["files"]):
+        screen.line(screen.say(MEANS_DERIVED))
     for problem in found.problems:
         screen.line(f"  {clean(problem)}", RED)
     if found.signature is not None:

@@ -106,9 +106,9 @@ MEANS_UNVOUCHED: Final = Text(
     "ten minutes after them, or run `yunjian footage verify` on the recorder.",
 )
 MEANS_UNLINKED: Final = Text(
-    "这些分段不在证据链里：签名只说明导出时就是这样，不说明是本设备录的。",
+    "这些分段不在证据链里：签名只说明导出时就是这样，不说明是本设备录的。导出时仍在录制的最后一段总是如此，过几分钟重新导出即可。",
     "These segments are in no chain of evidence: that they were so at the export is signed, not that the device "
-    "recorded them.",
+    "recorded them. It is always so with the last one, that was being recorded still: export it again in some minutes.",
 )
 MEANS_MOVED: Final = Text(
     "这些分段录制时设备的时钟不准，清单里的时间是后来校正的（labelled_ns 是录制时的标记），依据在录像机的日志里：",
@@ -118,4 +118,8 @@ MEANS_MOVED: Final = Text(
 MEANS_ABSENT: Final = Text(
     "证据链里有、包里没有的分段（已到期删除或读不出来，见缺失的时间）：",
     "in the chain, but not in the package (deleted since, or not readable: see what is missing):",
+)
+MEANS_DERIVED: Final = Text(
+    "拼接的视频（joined）只为方便观看：核对没有把它与原始分段逐帧比较。作为证据的是原始分段。",
+    "Joined video is for easy watching: it was not compared with the recorded segments, and those are the evidence.",
 )

@@ -46,7 +46,12 @@ async function checkProof(manifest, content, seen, key) { // as package_proof.py
   try { const proof = JSON.parse(content); ({ camera, stream } = proof); return await follow(proof, manifest, seen, key); }
   catch (error) { return { camera, stream, standing: "broken", problem: String(error.message || error), damaged: [], unvouched: [], moved: [], linked: new Set(), absent: [] }; }
 }
-const MOST_PASSED = 4;
+const MOST_PASSED = 4, TAKEN = /^((con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|joined|proof)$/i;
+const safe = id => { const kept = id.replace(/[\x00-\x1f<>:"/\\|?*\s]+/g, "_").replace(/^[._]+|[._]+$/g, ""); return TAKEN.test(kept) ? kept + "_" : kept || "_"; };
+function isToldSo(each) { // whether the time that people read is that of the segment
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$/.test(each.start) || BigInt(Date.parse(each.start)) !== BigInt(each.start_ns) / 1000000n) return false;
+  return each.name === `${safe(each.camera)}/${safe(each.stream)}/${each.start.slice(0, 10)}_${each.start.slice(11, 19).replaceAll(":", ".")}_${String(each.seq).padStart(8, "0")}.mp4`;
+}
 async function follow(proof, manifest, seen, key) {
   const { camera, stream, checkpoint } = proof, stop = problem => { throw new Broken(problem); };
   const ids = new Set(manifest.cameras.filter(each => each.uuid === camera && each.stream === stream).map(each => each.id)), packed = new Map(), links = [], damaged = new Set(), unvouched = new Set();
@@ -106,17 +111,19 @@ async function follow(proof, manifest, seen, key) {
   for (const [seq, each] of packed) {
     const link = bySeq.get(seq), said = each.found.said, itself = { camera, stream, seq, id: each.camera, start_ns: each.label };
     for (const name of Object.keys(itself)) if ((said[name] ?? itself[name]) !== itself[name]) stop(`#${seq} ${each.name}: ${name}`);
-    if (!link || each.open) continue;
-    if (each.found.bytes + " " + each.found.digest !== link.content) { if (!key || !loose.has(seq) || await vouched(link)) stop(`#${seq} ${each.name}`); unvouched.add(seq); }
-    if (each.label !== link.start) stop(`#${seq} ${each.name}: start_ns`);
-    if (each.start_ns !== link.start) moved.push(seq);
+    if (link && !each.open) {
+      if (each.found.bytes + " " + each.found.digest !== link.content) { if (!key || !loose.has(seq) || await vouched(link)) stop(`#${seq} ${each.name}`); unvouched.add(seq); }
+      if (each.label !== link.start) stop(`#${seq} ${each.name}: start_ns`);
+      if (each.start_ns !== link.start) moved.push(seq);
+    }
+    if (!isToldSo(each)) stop(`#${seq} ${each.name}: start`);
   }
   const numbers = links.map(link => link.seq), there = numbers.filter(seq => packed.has(seq) && !packed.get(seq).open), of = some => [...some].filter(seq => packed.has(seq)).sort((a, b) => a - b);
   const absent = numbers.filter(seq => there[0] < seq && seq < there.at(-1) && !packed.has(seq)), result = { camera, stream, problem: "", damaged: of(damaged), unvouched: of(unvouched), moved, absent, linked: new Set(numbers.filter(seq => !packed.has(seq) || !packed.get(seq).open)) };
   return endSigned ? { ...result, standing: result.unvouched.length ? "doubtful" : "proved" } : { ...result, standing: "unproved", linked: new Set(), unvouched: result.unvouched.filter(seq => loose.has(seq)) };
 }
 const text = some => some.every(each => typeof each === "string"), object = each => each && typeof each === "object" && !Array.isArray(each);
-const fitsFile = each => text([each.name, each.kind, each.sha256]) && /^[0-9a-f]{64}$/.test(each.sha256) && inside(each.name) && Number.isSafeInteger(each.bytes) && (each.kind !== "segment" || text([each.camera, each.stream, each.state]) && Number.isSafeInteger(each.seq) && [each.start_ns, each.labelled_ns ?? "0"].every(time => typeof time === "string" && /^\d+$/.test(time)));
+const fitsFile = each => text([each.name, each.kind, each.sha256]) && /^[0-9a-f]{64}$/.test(each.sha256) && inside(each.name) && Number.isSafeInteger(each.bytes) && (each.kind !== "segment" || text([each.camera, each.stream, each.state, each.start]) && Number.isSafeInteger(each.seq) && [each.start_ns, each.labelled_ns ?? "0"].every(time => typeof time === "string" && /^\d+$/.test(time)));
 const fitsCamera = each => text([each.id, each.uuid, each.stream]) && [each.footage || [], each.gaps || []].every(some => Array.isArray(some) && some.every(object));
 function live(manifest) { // the newest of each film, as far as they were being written still
   const films = new Map(), found = new Set();

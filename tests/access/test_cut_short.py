@@ -101,6 +101,12 @@ def rebuilt(place: CutShort) -> None:
     place.commit(("UPDATE segment SET state = 'suspect', digest = ?, chain = ? WHERE seq = 4", (named, chain)))
 
 
+def set_right(place: CutShort) -> None:
+    """Number 6 was told by a clock that was found wrong later: its row has another time than its file and its link."""
+    whole(place)
+    place.commit(("UPDATE segment SET start_ns = start_ns + ?, end_ns = end_ns + ? WHERE seq = 6", (90 * NS, 90 * NS)))
+
+
 # What somebody does to it.
 
 
@@ -185,6 +191,18 @@ def _other_time(manifest: dict[str, Any], package: Path) -> None:
     segment(manifest, 3)["start_ns"] = str(int(segment(manifest, 3)["start_ns"]) + 3600 * NS)
 
 
+def _other_time_told(manifest: dict[str, Any], package: Path) -> None:
+    """The number is right, and what people read is not."""
+    segment(manifest, 3)["start"] = segment(manifest, 3)["start"].replace("T22", "T21")
+
+
+def _other_name(manifest: dict[str, Any], package: Path) -> None:
+    entry = segment(manifest, 3)
+    name = entry["name"].replace("_22.", "_21.")
+    (package / entry["name"]).rename(package / name)
+    entry["name"] = name
+
+
 def _other_camera(manifest: dict[str, Any], package: Path) -> None:
     manifest["cameras"][0]["id"] = "C02"
     for each in manifest["files"]:
@@ -203,7 +221,7 @@ def _put_in(state: str) -> Callable[[dict[str, Any], Path], None]:
         entry = segment(manifest, 3)
         name = entry["name"].replace("00000003", "00000099")
         (package / name).write_bytes(b"a film that no camera made")
-        extra = {"digest": None, "chain": None, "as_recorded": None, "start_ns": "1", "end_ns": "2"}
+        extra = {"digest": None, "chain": None, "as_recorded": None}
         manifest["files"] += [
             {**entry, **extra, "name": name.replace("99", f"{seq}"), "seq": seq, "state": state} for seq in (97, 98, 99)
         ]
@@ -225,6 +243,7 @@ class Case:
     numbers: tuple[int, int] = (1, 99)
     change: Callable[[dict[str, Any], Path], None] | None = None
     said: str = ""
+    moved: tuple[int, ...] = ()
 
 
 def whole(place: CutShort) -> None:
@@ -238,6 +257,7 @@ CASES = {
     "power cut": Case(signed_power_cut, "consistent", {4: "damaged"}, "consistent"),
     "passed over": Case(passed_over, "consistent", {4: "damaged"}, "consistent"),
     "index rebuilt": Case(rebuilt, "consistent", {4: "damaged"}, "consistent"),
+    "clock set right": Case(set_right, "consistent", moved=(6,)),
     "up to the cut": Case(signed_power_cut, "consistent", {4: "damaged"}, numbers=(1, 4)),
     "from after the cut": Case(signed_power_cut, "consistent", numbers=(5, 99)),
     "without the start": Case(signed_power_cut, "incomplete", {4: "unvouched"}, numbers=(2, 5)),
@@ -250,6 +270,8 @@ CASES = {
     "called loose by his own": Case(whole, "broken", change=called_loose("own"), said="checkpoint: signature"),
     "other bytes": Case(whole, "broken", change=_other_bytes, said="#3"),
     "other time": Case(whole, "broken", change=_other_time, said="start_ns"),
+    "other time told": Case(whole, "broken", change=_other_time_told, said="start"),
+    "other name": Case(whole, "broken", change=_other_name, said="start"),
     "other camera": Case(whole, "broken", change=_other_camera, said="id"),
     "left out": Case(whole, "consistent", change=_left_out),
     "put in": Case(whole, "incomplete", {97: "unlinked", 98: "unlinked", 99: "unlinked"}, change=_put_in("closed")),
@@ -284,6 +306,7 @@ def test_recorder_command_and_page_agree(case: tuple[str, Case, CutShort, Path],
     if wanted.verdict != "broken":
         told = {names[each]: how.value for each, how in found.files.items() if how.value != "good"}
         assert told == wanted.damaged
+        assert found.chains[0].moved == wanted.moved
         assert found.chains[0].absent == ((3,) if name == "left out" else ())
     assert wanted.said in found.chains[0].problem
     fingered = check_package(package, place.fingerprint)[1].verdict.value
@@ -304,6 +327,8 @@ def test_recorder_command_and_page_agree(case: tuple[str, Case, CutShort, Path],
         assert enter(browser, "00000-" * 7 + "00000") == "foreign"
     if "damaged" in wanted.damaged.values():
         assert "不能证明的：丢失的那几秒" in words(browser, "#verdict-notes")
+    if wanted.moved:
+        assert "#6" in words(browser, "#verdict-notes")
     if name == "left out":
         assert "#3" in words(browser, "#verdict-notes")
 

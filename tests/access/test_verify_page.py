@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.access.package_words import (
     MEANS_ABSENT,
     MEANS_DAMAGED,
+    MEANS_DERIVED,
     MEANS_MOVED,
     MEANS_UNLINKED,
     MEANS_UNVOUCHED,
@@ -233,7 +234,7 @@ def test_no_value_of_a_manifest_or_a_proof_makes_the_page_fall(browser: Browser,
 
 def test_the_page_says_what_the_command_says(packed: tuple[Device, Path]) -> None:
     content = page().decode()
-    for text in (MEANS_DAMAGED, MEANS_UNVOUCHED, MEANS_UNLINKED, MEANS_MOVED, MEANS_ABSENT):
+    for text in (MEANS_DAMAGED, MEANS_UNVOUCHED, MEANS_UNLINKED, MEANS_MOVED, MEANS_ABSENT, MEANS_DERIVED):
         assert json.dumps([text.zh, text.en], ensure_ascii=False) in content
     assert "<script src" not in content
     assert " file:;" not in content

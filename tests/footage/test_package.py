@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import av
 import pytest
@@ -273,6 +274,24 @@ def test_several_cameras_and_streams(tmp_path: Path, clips: dict[str, Path]) -> 
     found = checked(tmp_path / "out", devices[0].fingerprint)
     assert found.verdict is Verdict.AUTHENTIC
     assert [each.standing for each in found.chains] == ["proved"] * 3
+
+
+def test_the_night_on_which_an_hour_comes_twice(tmp_path: Path, clips: dict[str, Path]) -> None:
+    """Local times repeat; names, numbers and the offset beside them do not."""
+    device = Device(tmp_path / "volume", clips["a"])
+    first = 1_793_511_000 * NS
+    for start_ns in (first, first + 3600 * NS):
+        device.record(start_ns)
+    about = replace(around(first, first + 3700 * NS), zone=ZoneInfo("America/New_York"))
+    pack(device, tmp_path / "out", wanted=replace(wanted([device.film()]), around=about))
+    manifest = json.loads((tmp_path / "out/manifest.json").read_bytes())
+    starts = [each["start"] for each in manifest["files"] if each["kind"] == "segment"]
+    assert starts == ["2026-11-01T01:30:00.000-04:00", "2026-11-01T01:30:00.000-05:00"]
+    assert sorted(path.name for path in (tmp_path / "out/C01/main").iterdir()) == [
+        "2026-11-01_01.30.00_00000001.mp4", "2026-11-01_01.30.00_00000002.mp4",
+    ]  # fmt: skip
+    assert len(list((tmp_path / "out/joined").iterdir())) == 2
+    assert checked(tmp_path / "out", device.fingerprint).verdict is Verdict.AUTHENTIC
 
 
 def test_a_segment_that_vanishes_is_a_gap(tmp_path: Path, device: Device) -> None:

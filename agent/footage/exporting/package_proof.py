@@ -13,7 +13,7 @@ hung, and k + 1 passes over it. In both a checkpoint names k as `loose` and sign
 Invariants
 1. A file counts by the bytes that were found of it, never by what the manifest says that they are.
 2. Nothing that cannot be followed to a signature of the device is `proved`.
-3. A file is of the camera, the number and the time that its link and the file itself say.
+3. A file is of the camera, the number and the time that its link and the file itself say, and so does its name.
 """
 
 import base64
@@ -21,15 +21,19 @@ import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from agent.footage.chain import UnknownHash, algorithm_of, hash_bytes
+from agent.footage.exporting.manifest import safe
 
 CHECKPOINT: Final = "yunjian-checkpoint-1\n"
 LINK: Final = "yunjian-link-1"
 
 MOST_PASSED: Final = 4
 """The chain goes over so many files at most, and a recorder begins anew within so many (custody/damage.py)."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, signature, text) -> whether the Ed25519 signature is good."""
@@ -109,6 +113,7 @@ class _Packed:
     name: str
     camera_id: str
     seq: int
+    start: str
     start_ns: int
     labelled_ns: int
     is_open: bool
@@ -127,8 +132,9 @@ def _segments(manifest: Mapping[str, Any], camera: str, stream: str, seen: Mappi
             continue
         start_ns = int(each["start_ns"])
         packed = _Packed(
-            each["name"], each["camera"], each["seq"], start_ns, int(each.get("labelled_ns") or start_ns),
-            each["state"] == "open", str(each.get("volume") or ""), seen[each["name"]],
+            each["name"], each["camera"], each["seq"], each["start"], start_ns,
+            int(each.get("labelled_ns") or start_ns), each["state"] == "open", str(each.get("volume") or ""),
+            seen[each["name"]],
         )  # fmt: skip
         if type(packed.seq) is not int or packed.seq in found:
             raise _Broken(f"#{packed.seq} {packed.name}")
@@ -288,14 +294,23 @@ class _Following:
             wrong = next((key for key, is_so in itself.items() if said.get(key) not in (None, is_so)), None)
             if wrong is not None:
                 raise _Broken(f"#{seq} {each.name}: {wrong}")
-            if link is None or each.is_open:
-                continue
-            if (each.seen.bytes, each.seen.digest) != (link.size, link.digest):
-                if not self._public or seq not in self._loose or self._vouched(link):
-                    raise _Broken(f"#{seq} {each.name}")
-                self._unvouched.add(seq)
-            if each.labelled_ns != link.start_ns:
-                raise _Broken(f"#{seq} {each.name}: start_ns")
-            if each.start_ns != link.start_ns:
-                moved.append(seq)
+            if link is not None and not each.is_open:
+                if (each.seen.bytes, each.seen.digest) != (link.size, link.digest):
+                    if not self._public or seq not in self._loose or self._vouched(link):
+                        raise _Broken(f"#{seq} {each.name}")
+                    self._unvouched.add(seq)
+                if each.labelled_ns != link.start_ns:
+                    raise _Broken(f"#{seq} {each.name}: start_ns")
+                if each.start_ns != link.start_ns:
+                    moved.append(seq)
+            if not _is_told_so(each, self._reel[1]):
+                raise _Broken(f"#{seq} {each.name}: start")
         return moved
+
+
+def _is_told_so(packed: _Packed, stream: str) -> bool:
+    """Whether the time that people read, in the manifest and in the name of the file, is that of the segment."""
+    since = (datetime.fromisoformat(packed.start) - _EPOCH) // timedelta(milliseconds=1)
+    local = f"{packed.start[:10]}_{packed.start[11:19].replace(':', '.')}"
+    name = f"{safe(packed.camera_id)}/{safe(stream)}/{local}_{packed.seq:08d}.mp4"
+    return since == packed.start_ns // 1_000_000 and name == packed.name

@@ -117,7 +117,10 @@ def _is_file(each: Mapping[str, Any]) -> bool:
     fits = all(isinstance(each[key], str) for key in ("name", "kind", "sha256")) and type(each["bytes"]) is int
     fits = fits and _SHA256.fullmatch(each["sha256"]) is not None
     if fits and each["kind"] == "segment":
-        fits = all(isinstance(each[key], str) for key in ("camera", "stream", "state")) and type(each["seq"]) is int
+        fits = (
+            all(isinstance(each[key], str) for key in ("camera", "stream", "state", "start"))
+            and type(each["seq"]) is int
+        )
         times = (each["start_ns"], each.get("labelled_ns", "0"))
         fits = fits and all(isinstance(time, str) and time.isascii() and time.isdigit() for time in times)
     return fits
