@@ -31,10 +31,11 @@ from agent.footage.index import Index
 from agent.footage.inspection.effects import effects
 from agent.footage.inspection.reindex import answer_reindex
 from agent.footage.naming import camera_uuid
+from agent.footage.recording.plan import MAIN, STREAMS, SUB, CameraPlan
 from agent.footage.recording.recorder import Recorder
-from agent.footage.recording.reel import MAIN, STREAMS, SUB, CameraPlan
 from agent.footage.upkeep.keeper import Chore, Keeper
 from agent.footage.upkeep.leases import Leases
+from agent.footage.upkeep.old_indexes import OldIndexes
 from agent.health import Liveness
 from agent.lasting import LastingStates
 from agent.logins import Logins
@@ -165,7 +166,8 @@ class Record:
         """What the keeper does, in this order."""
         # First the journal: holds that a volume alone knows of hold before anything is deleted.
         # What retention may do is noted before it does it.
-        return [self._journal, self._checkpoints, self._sweep, self._rectification, self._holds, self._retention]
+        old = OldIndexes(self._recorder.index, self._journal, self._recorder.mounted)
+        return [self._journal, self._checkpoints, self._sweep, self._rectification, self._holds, self._retention, old]
 
     def _status(self, request: Request, reply: Reply) -> None:
         own: dict[str, Any] = {

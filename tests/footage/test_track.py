@@ -17,11 +17,13 @@ from agent.camera_address import Address
 from agent.clock import stamp
 from agent.footage import rows
 from agent.footage.disk.files import create_volume
-from agent.footage.index import Index, prepare
+from agent.footage.index import Index
+from agent.footage.index_file import prepare
 from agent.footage.naming import camera_uuid
 from agent.footage.recording.arrivals import Overflowed, Trouble
-from agent.footage.recording.reel import CameraPlan, Store
+from agent.footage.recording.plan import CameraPlan
 from agent.footage.recording.segment import create_file
+from agent.footage.recording.store import Store
 from agent.footage.recording.sync import SyncThread
 from agent.footage.recording.track import Track
 from agent.footage.recording.volumes import Disk, Volumes
@@ -29,6 +31,7 @@ from agent.footage.rows import SegmentRow
 from agent.footage.timeline import NS, Gap, GapReason, Ledger, Span, ledger
 from tests.fakes.camera import make_clip
 from tests.fakes.clock import MovedClock
+from tests.fakes.gap_rows import gaps_between
 from tests.fakes.played import PlayedCamera
 from tests.fakes.waiting import until
 
@@ -93,7 +96,7 @@ class Rig:
         """What the index says of the time from the beginning to the end of the last row."""
         found = self.rows()
         with self.index.reading() as connection:
-            gaps = rows.gaps_between(connection, CAMERA, "main", 0, 1 << 62, 1000)
+            gaps = gaps_between(connection, CAMERA, "main", 0, 1 << 62, 1000)
         to_ns = max([self.clock.wall_ns(), *(row.end_ns or 0 for row in found)])
         return ledger((Span(row.start_ns, row.end_ns or 0) for row in found), gaps, self.began_ns, to_ns)
 
@@ -444,7 +447,7 @@ def test_a_gap_that_begins_after_the_clock_was_set_back_begins_now(rig: Rig) -> 
     rig.wait(6)
     with rig.index.reading() as connection:
         rig.index.submit().done.wait(5)
-        gaps = rows.gaps_between(connection, CAMERA, "main", rig.clock.wall_ns() - NS, rig.clock.wall_ns(), 10)
+        gaps = gaps_between(connection, CAMERA, "main", rig.clock.wall_ns() - NS, rig.clock.wall_ns(), 10)
     assert [gap.reason for gap in gaps] == ["camera_silent"]
     rig.finish()
 
