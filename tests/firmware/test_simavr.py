@@ -21,11 +21,6 @@ pytestmark = NEEDS_SIMAVR
 INPUTS = 8
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return built(tmp_path_factory.mktemp("firmware"))
-
-
 @pytest.fixture
 def board(parts: Built, tmp_path: Path) -> Iterator[Lockstep]:
     """A board that is up."""
@@ -313,8 +308,8 @@ def test_the_time_wraps_in_the_middle_of_a_session(parts: Built, board: Lockstep
     assert all(abs(each.received_mono_ns - each.pressed_mono_ns) < 100_000_000 for each in board.events("alarm"))
 
 
-def test_an_uno_has_six_inputs(tmp_path: Path) -> None:
-    board = Lockstep(built(tmp_path, inputs=6), tmp_path)
+def test_an_uno_has_six_inputs(parts: Built, tmp_path: Path) -> None:
+    board = Lockstep(built(tmp_path, inputs=6, harness=parts.harness), tmp_path)
     try:
         board.plug()
         board.up()

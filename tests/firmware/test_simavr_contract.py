@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.simavr import NEEDS_SIMAVR, Built, SimavrBoard, built
+from tests.fakes.simavr import NEEDS_SIMAVR, Built, SimavrBoard
 from tests.firmware_bridge.test_serial_port import (
     desk,
     test_a_loose_plug_makes_no_flood_of_lines,
@@ -31,11 +31,6 @@ __all__ = [
 ]
 
 pytestmark = NEEDS_SIMAVR
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return built(tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """`make firmware` and `make flash`, with a programmer that keeps what it is told to write; the chip then runs that."""
 
-import os
 import subprocess
 from pathlib import Path
 
 from firmware_bridge import eeprom
-from tests.fakes.simavr import NEEDS_SIMAVR, Built, Lockstep, built
-from tests.fakes.simavr.chip import FIRMWARE, NAME
+from tests.fakes.simavr import NEEDS_SIMAVR, Built, Lockstep
+from tests.fakes.simavr.chip import FIRMWARE, NAME, without_make
 
 pytestmark = NEEDS_SIMAVR
 
@@ -18,14 +17,12 @@ for each; do case $each in flash:w:*) each=${each#flash:w:}; cp "${each%:i}" "$K
 
 
 def _make(*arguments: str, kept: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
-    environment["KEPT"] = str(kept)
+    environment = {**without_make(), "KEPT": str(kept)}
     command = ["make", "-s", "-C", str(FIRMWARE), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def test_each_board_that_is_flashed_gets_another_name(tmp_path: Path) -> None:
-    harness = built(tmp_path).harness
+def test_each_board_that_is_flashed_gets_another_name(parts: Built, tmp_path: Path) -> None:
     programmer = tmp_path / "programmer"
     programmer.write_text(PROGRAMMER, encoding="utf-8")
     programmer.chmod(0o755)
@@ -44,7 +41,7 @@ def test_each_board_that_is_flashed_gets_another_name(tmp_path: Path) -> None:
         )  # fmt: skip
         folder = tmp_path / str(number)
         folder.mkdir()
-        board = Lockstep(Built(harness, elf), folder, image=b"\xff" * eeprom.IMAGE_BYTES)
+        board = Lockstep(Built(parts.harness, elf), folder, image=b"\xff" * eeprom.IMAGE_BYTES)
         try:
             board.plug()
             board.up()

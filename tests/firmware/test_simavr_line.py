@@ -12,7 +12,7 @@ from firmware_bridge.reports import InputEvent, LinkChanged, Report, Snapshot
 from firmware_bridge.serial_port import SerialBoard
 from tests.fakes.broker import LoopbackBroker
 from tests.fakes.panel import Panel
-from tests.fakes.simavr import NEEDS_SIMAVR, Built, SimavrBoard, built
+from tests.fakes.simavr import NEEDS_SIMAVR, Built, SimavrBoard
 from tests.fakes.waiting import until
 
 pytestmark = NEEDS_SIMAVR
@@ -39,11 +39,6 @@ class Host:
 
     def downs(self) -> list[str]:
         return [each.reason.partition(":")[0] for each in self.reports if isinstance(each, LinkChanged) and not each.up]
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return built(tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture

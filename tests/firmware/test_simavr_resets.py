@@ -18,11 +18,6 @@ ADCSRA, ADSC, TIMSK0 = 0x7A, 0x40, 0x6E
 UID = bytes.fromhex("0123456789abcdef")
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return built(tmp_path_factory.mktemp("firmware"))
-
-
 @pytest.fixture
 def board(parts: Built, tmp_path: Path) -> Iterator[Lockstep]:
     """A board that is up."""
@@ -126,9 +121,14 @@ def test_a_board_that_nobody_named_says_so(parts: Built, tmp_path: Path) -> None
         board.stop()
 
 
-def test_a_flashed_board_gets_its_name_and_keeps_it(tmp_path: Path) -> None:
-    parts = built(tmp_path, uid=UID)
-    board = Lockstep(parts, tmp_path, image=b"\xff" * eeprom.IMAGE_BYTES)
+@pytest.fixture(scope="module")
+def flashed(parts: Built, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The image that `make flash` writes."""
+    return built(tmp_path_factory.mktemp("flashed"), uid=UID, harness=parts.harness)
+
+
+def test_a_flashed_board_gets_its_name_and_keeps_it(flashed: Built, tmp_path: Path) -> None:
+    board = Lockstep(flashed, tmp_path, image=b"\xff" * eeprom.IMAGE_BYTES)
     try:
         board.plug()
         board.up()
@@ -137,7 +137,7 @@ def test_a_flashed_board_gets_its_name_and_keeps_it(tmp_path: Path) -> None:
     finally:
         board.stop()
     old = bytes.fromhex("1111111111111111")
-    board = Lockstep(parts, tmp_path, image=eeprom.blank(old))
+    board = Lockstep(flashed, tmp_path, image=eeprom.blank(old))
     try:
         board.plug()
         board.up()
@@ -146,11 +146,10 @@ def test_a_flashed_board_gets_its_name_and_keeps_it(tmp_path: Path) -> None:
         board.stop()
 
 
-def test_a_power_cut_while_the_name_is_written(tmp_path: Path) -> None:
-    parts = built(tmp_path, uid=UID)
+def test_a_power_cut_while_the_name_is_written(flashed: Built, tmp_path: Path) -> None:
     chance = random.Random(11)
     for _ in range(6):
-        board = Lockstep(parts, tmp_path, image=b"\xff" * eeprom.IMAGE_BYTES)
+        board = Lockstep(flashed, tmp_path, image=b"\xff" * eeprom.IMAGE_BYTES)
         try:
             for _ in range(3):
                 board.plug()

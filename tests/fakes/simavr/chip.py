@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import struct
 import subprocess
@@ -85,20 +86,26 @@ class Built:
         return Places(*(start + each for each in offsets))
 
 
-def built(folder: Path, inputs: int = 8, uid: bytes | None = None) -> Built:
-    """Compile harness and firmware into `folder`; with `uid` an image as `make flash` makes it."""
-    harness, name = folder / "harness", NAME if inputs == 8 else f"{NAME}-{inputs}in"
-    sources = [str(Path(__file__).with_name(each)) for each in ("harness.c", "chip.c", "wires.c")]
-    if not harness.exists():
+def built(folder: Path, inputs: int = 8, uid: bytes | None = None, harness: Path | None = None) -> Built:
+    """Compile the firmware into `folder`, and the harness unless it is there; with `uid` as `make flash` does."""
+    if harness is None:
+        harness = folder / "harness"
+        sources = [str(Path(__file__).with_name(each)) for each in ("harness.c", "chip.c", "wires.c")]
         subprocess.run(
             ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-I/usr/include/simavr", *sources,
              "-lsimavr", "-lelf", "-lutil", "-o", str(harness)],
             check=True,
         )  # fmt: skip
-    out = folder if uid is None else folder / uid.hex()
+    name = NAME if inputs == 8 else f"{NAME}-{inputs}in"
     more = [] if uid is None else ["FLASHED_UID=" + ",".join(f"0x{byte:02x}" for byte in uid)]
-    subprocess.run(["make", "-s", "-C", str(FIRMWARE), f"OUT={out}", f"INPUTS={inputs}", *more], check=True)
-    return Built(harness, out / f"{name}.elf")
+    command = ["make", "-s", "-C", str(FIRMWARE), f"OUT={folder}", f"INPUTS={inputs}", *more]
+    subprocess.run(command, check=True, env=without_make(), stdout=subprocess.DEVNULL)
+    return Built(harness, folder / f"{name}.elf")
+
+
+def without_make() -> dict[str, str]:
+    """The environment for a make of its own, whether or not a make runs the tests."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
 
 class Chip:
