@@ -34,8 +34,9 @@ from agent.woken import WokenThread
 log = logging.getLogger(__name__)
 
 FAILING_RETRY_S: Final = 1.0
-MAX_WAITING: Final = 20_000
-"""Submissions kept while the disk refuses: hours of 16 cameras. What comes beyond is left to be found in the files."""
+MAX_WAITING: Final = 10_000
+"""Submissions kept while the disk refuses: 28 MB at most, and hours of 16 cameras. What comes beyond is left to be
+found in the files."""
 
 MOST_AT_ONCE: Final = 1000
 """Submissions in one commit: what waited for hours is no single step of many seconds."""

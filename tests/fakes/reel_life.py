@@ -18,7 +18,8 @@ from agent.footage.index import Index, Pending
 from agent.footage.inspection.effects import effects
 from agent.footage.mending.recovery import open_gaps
 from agent.footage.naming import camera_uuid
-from agent.footage.recording.reel import CameraPlan, Store
+from agent.footage.recording.plan import CameraPlan
+from agent.footage.recording.store import Store
 from agent.footage.recording.sync import SyncThread
 from agent.footage.recording.track import Track
 from agent.footage.recording.volumes import Volumes
@@ -205,5 +206,5 @@ class ReelLife:
 
     def _close(self) -> None:
         self.is_on = False
-        self.sync.stop()
-        self.index.stop()
+        self.sync.stop(BUSY_S)
+        self.index.stop(BUSY_S)

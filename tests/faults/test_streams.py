@@ -23,7 +23,9 @@ from tests.fakes.waiting import until
 
 SIZE = (160, 120)
 FPS = 25
-RECORDED_S = 26.0
+RECORDED_S = 20.0
+"""Two files of each at least, three jumps of the clocks that jump, and sound for the second time."""
+
 TAIL_S = 2.0
 """What was sent in the last moments before the stop may still have been on its way."""
 
