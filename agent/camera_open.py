@@ -1,6 +1,7 @@
 """Where a camera's stream is, how libav is asked for it, and what its errors mean."""
 
 import errno
+import traceback
 from typing import Final
 
 import av
@@ -67,6 +68,12 @@ def open_stream(
     transport = {"multicast": "udp_multicast"}.get(address.transport, address.transport)
     asked = {"rtsp_transport": transport, "allowed_media_types": media, **options}
     return av.open(address.with_credentials(), "r", options=asked, timeout=(OPEN_TIMEOUT_S, read_timeout_s))
+
+
+def where(error: Exception) -> str:
+    """Of what kind an error is that nobody expected, and the lines of ours that it came through; never its text, which
+    may hold the address, with the password."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}".rstrip()
 
 
 def why(error: Exception, took_s: float = AT_ONCE_S) -> str:

@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
-from agent.camera_open import Place, open_stream, why
+from agent.camera_open import Place, open_stream, where, why
 from agent.camera_words import Why, detail, words
 from agent.clock import Clock, stamp
 from agent.facts import Stamp
@@ -170,8 +170,9 @@ class FrameSource:
             if seen == detail(Why.LOGIN_REFUSED):
                 self._login.refused()
             return seen
-        except Exception:
-            log.exception("camera %s: reading its frames failed", self.name)
+        except Exception as error:  # noqa: BLE001  # top of one connection: the next one may do
+            if self._failures == 0:
+                log.error("camera %s: reading its frames failed with %s", self.name, where(error))  # noqa: TRY400
             return detail(Why.INTERNAL_ERROR)
 
     def _read(self, place: Place, turn: Turn) -> str:

@@ -98,8 +98,11 @@ def test_the_system_disk_hangs_from_the_start(recording: Recording, system: Stal
     system.thaw()
     until(lambda: recording.status()["index"]["ok"], 30, "the index works")
     since_ns = time.time_ns()
-    for name in CAMERAS:
-        until(lambda name=name: recording.segments(name, since_ns - 10**9), 30, "the file under way has its row")
+
+    def have_rows() -> bool:
+        return all(recording.segments(name, since_ns - 10**9) for name in CAMERAS)
+
+    until(have_rows, 30, "the files under way have their rows")
     assert recording.stop() == 0
 
 

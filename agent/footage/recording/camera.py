@@ -12,7 +12,6 @@ Invariants
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -23,7 +22,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from agent.camera_address import Address, NoPassword
-from agent.camera_open import Place, open_stream, why
+from agent.camera_open import Place, open_stream, where, why
 from agent.camera_words import Why, detail
 from agent.clock import Clock
 from agent.footage.recording.arrivals import Arrivals, Arrived, Ended, Heard, Item, Opened, Trouble
@@ -169,9 +168,7 @@ class Camera:
             try:
                 ended = reading.connect_and_read(self._login.accepted)
             except Exception as error:  # noqa: BLE001  # top of the thread: the next connection may do
-                # Where, and of what kind; its text may hold the address, with the password.
-                where = "".join(traceback.format_tb(error.__traceback__))
-                self.say(logging.ERROR, "failed", f"the reader failed with {type(error).__name__}\n{where}")
+                self.say(logging.ERROR, "failed", f"the reader failed with {where(error)}")
                 ended = Ended(Trouble.SILENT, detail(Why.ERROR, type(error).__name__), False)
             if turn.over():
                 return  # that it ends now is not the camera's doing
