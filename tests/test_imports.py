@@ -72,6 +72,12 @@ def test_a_process_does_not_load_what_could_take_it_down(name: str, tmp_path: Pa
         assert loaded & NEVER[name] == set()
 
 
+def test_who_has_no_modules_and_no_lines_does_not_load_what_speaks_to_them(tmp_path: Path) -> None:
+    """The settings have one microcontroller board: each board costs what it needs and no more."""
+    with started("alarm", tmp_path) as loaded:
+        assert loaded & {"pymodbus", "gpiod"} == set()
+
+
 def imports_of(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -22,7 +22,7 @@ class LineBusy(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """How inputs are wired: `bias` is pull_up, pull_down, off or as_is; `active_low` when a closed contact pulls the
+    """How inputs are wired: `bias` is pull_up, pull_down, none or as_is; `active_low` when a closed contact pulls the
     line to ground. Outputs are active high unless `outputs_active_low`."""
 
     bias: str = "pull_up"

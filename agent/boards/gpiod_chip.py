@@ -23,7 +23,7 @@ chatter at one edge per debounce period. Each line is requested by itself, so th
 _BIASES: Final = {
     "pull_up": Bias.PULL_UP,
     "pull_down": Bias.PULL_DOWN,
-    "off": Bias.DISABLED,
+    "none": Bias.DISABLED,
     "as_is": Bias.AS_IS,
 }
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from agent.boards.contract import Board
 from agent.clock import Clock, SystemClock
 from agent.delivery.mqtt import BrokerAddress, Route, RouteTo, TlsFiles
 from agent.delivery.payload import Identity, Topics
@@ -24,6 +25,7 @@ from agent.facts import InputChanged, InputState, Stamp
 from agent.fingerprint import fingerprint, from_pem
 from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
+from agent.processes.alarm_boards import boards_of
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.arming import area_of
 from agent.safety.zones import Zone, ZoneType
@@ -31,7 +33,7 @@ from agent.settings.calendars import calendar_of
 from agent.settings.load import load
 from agent.settings.models import Platform, Settings
 from agent.wire import Server
-from firmware_bridge.serial_port import InputEvent, LinkChanged, SerialBoard, Snapshot
+from firmware_bridge.reports import InputEvent, LinkChanged, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def main(settings_file: Path) -> int:
         signal.signal(number, lambda _number, _frame: stopping.set())
     liveness = Liveness(clock)
     identity = identity_of(settings)
-    boards: dict[str, SerialBoard] = {}
+    boards: dict[str, Board] = {}
 
     def acknowledge(bridge_id: str, key: InputKey) -> None:
         board = boards.get(bridge_id)
@@ -69,8 +71,7 @@ def main(settings_file: Path) -> int:
     routes = [_route(settings, platform, desk, clock) for platform in settings.platforms]
     for route, platform in zip(routes, settings.platforms, strict=True):
         desk.dispatch.add(route, platform.role, platform.receipts == "required")
-    for bridge in settings.bridges:
-        boards[bridge.id] = SerialBoard(bridge.port, report_of(bridge.id, desk, clock))
+    boards.update(boards_of(settings, lambda bridge_id: report_of(bridge_id, desk, clock), clock))
     verbs = alarm_verbs(desk, store, boards, told_of(settings), names_of(settings), clock)
     server = Server(settings.paths.runtime / "alarm.sock", verbs)
     if not store.start(STORE_OPENS_S):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from agent.audit import Deed
+from agent.boards.contract import Board
 from agent.clock import Clock
 from agent.delivery import rows
 from agent.delivery.store import AlarmStore, JobFailed
@@ -19,7 +20,6 @@ from agent.processes.area_verbs import area_verbs
 from agent.safety.conditions import MEANINGS
 from agent.safety.incidents import Happening, Incident
 from agent.wire import MAX_FRAME_BYTES, Reply, Request, Verb, to_frame
-from firmware_bridge.serial_port import SerialBoard
 
 _ROOM_BYTES: Final = MAX_FRAME_BYTES - 1024
 """What an answer may take in a frame, beside its envelope."""
@@ -34,7 +34,7 @@ _CANNOT_STORE = Text("告警存储失败，无法执行", "alerts cannot be stor
 def alarm_verbs(
     desk: Desk,
     store: AlarmStore,
-    boards: Mapping[str, SerialBoard],
+    boards: Mapping[str, Board],
     facility: Mapping[str, str],
     names: Mapping[str, str],
     clock: Clock,
@@ -116,7 +116,7 @@ def _check_stamp(stamp: Stamp, clock: Clock) -> None:
 def _status(
     desk: Desk,
     store: AlarmStore,
-    boards: Mapping[str, SerialBoard],
+    boards: Mapping[str, Board],
     facility: Mapping[str, str],
     names: Mapping[str, str],
     clock: Clock,
@@ -177,7 +177,7 @@ def _condition(condition: Condition) -> dict[str, Any]:
     }
 
 
-def _bridge(bridge_id: str, board: SerialBoard) -> dict[str, Any]:
+def _bridge(bridge_id: str, board: Board) -> dict[str, Any]:
     status = board.status()
     return {
         "id": bridge_id,

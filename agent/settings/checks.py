@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from agent.facts import Text
 from agent.footage.chain import available
 from agent.settings.checks_areas import Found, told_areas, wrong_areas
+from agent.settings.checks_bridges import wrong_bridges
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
 from agent.settings.sections import Section as _Section
@@ -71,6 +72,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_sub_without_address(values),
         *_web(values),
         *wrong_areas(values),
+        *wrong_bridges(values),
     ]
     warnings = [
         *_nothing_watches(values),
@@ -103,8 +105,6 @@ def _twice(values: _Section) -> Iterator[Found]:
     for number, _, first in _first_places(values, "zones", "bridge", "input"):
         text = Text(f"与 zones[{first}] 用了同一块板的同一路输入", f"zones[{first}] is on this input of this bridge")
         yield ("zones", number, "input"), text
-    for number, _, first in _first_places(values, "bridges", "port"):
-        yield ("bridges", number, "port"), Text(f"与 bridges[{first}] 同一串口", f"is the port of bridges[{first}] too")
 
 
 def _unknown_names(values: _Section) -> Iterator[Found]:
@@ -333,6 +333,8 @@ def _not_there(values: _Section, folder: Path) -> Iterator[Found]:
     for number, bridge in _items(values, "bridges"):
         if isinstance(bridge.get("port"), str) and not _exists(folder / bridge["port"]):
             yield ("bridges", number, "port"), Text("此刻没有这个串口", "there is no such port at the moment")
+        if isinstance(bridge.get("chip"), str) and not _exists(folder / bridge["chip"]):
+            yield ("bridges", number, "chip"), Text("此刻没有这个芯片", "there is no such chip at the moment")
     for number, volume in _volumes(values):
         if isinstance(volume, str) and not _exists(folder / volume):
             yield (

@@ -6,7 +6,7 @@ file, line and column.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
@@ -144,18 +144,45 @@ class Footage(_Closed):
     incident_hold_days: Annotated[int, Field(ge=30, le=3650)] = 180
 
 
+_LineNumber = Annotated[int, Field(ge=0, le=1023)]
+_CoilAddress = Annotated[int, Field(ge=0, le=65535)]
+
+
 class Bridge(_Closed):
-    """One microcontroller board on a serial port."""
+    """One board with inputs: a microcontroller on a serial port, a Modbus-RTU module, or lines of a GPIO chip.
+
+    Which keys belong to which kind, and which of them it must have, is in checks_bridges.py.
+    """
 
     id: Identifier
-    port: File
+    kind: Literal["tyb", "modbus", "gpio"] = "tyb"
+    port: File | None = None
+    unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    inputs: Annotated[int, Field(ge=1, le=32)] = 8
+    first_address: _CoilAddress = 0
+    baud: Annotated[int, Field(ge=1200, le=256_000)] = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    poll_ms: Annotated[int, Field(ge=20, le=200)] = 100
+    answer_ms: Annotated[int, Field(ge=10, le=150)] = 40
+    chip: File | None = None
+    lines: Annotated[tuple[_LineNumber, ...], Field(min_length=1, max_length=32)] | None = None
+    bias: Literal["pull_up", "pull_down", "none", "as_is"] = "pull_up"
+    active: Literal["low", "high"] = "low"
+    siren: _CoilAddress | None = None
+    strobe: _CoilAddress | None = None
 
+
+SPAN_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+"""What looks like a span of a day; checks_areas.py looks at the rest."""
+
+DAYS_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(/[0-9]{4}-[0-9]{2}-[0-9]{2})?$"
+"""What looks like a day, or a first and a last one."""
 
 Spans = tuple[
     Annotated[
         str,
         Field(
-            pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$",
+            pattern=SPAN_PATTERN,
             json_schema_extra=_told("如 07:30-18:00 的时段", "a time of day, written as in 07:30-18:00"),
         ),
     ],
@@ -166,7 +193,7 @@ Spans = tuple[
 Days = Annotated[
     str,
     Field(
-        pattern=r"^\d{4}-\d{2}-\d{2}(/\d{4}-\d{2}-\d{2})?$",
+        pattern=DAYS_PATTERN,
         json_schema_extra=_told(
             "日期 2026-10-01 或起止日期 2026-10-01/2026-10-07", "a day 2026-10-01, or days 2026-10-01/2026-10-07"
         ),
