@@ -10,8 +10,8 @@ from firmware_bridge.board import default_config
 from firmware_bridge.frame import Deframer, Frame, Kind, crc16
 from firmware_bridge.messages import ResetCause
 from tests.fakes.board_core import Core
-from tests.firmware.slow_eeprom import ALARM, press_and_commit
-from tests.firmware.twins import UID
+from tests.firmware.slow_eeprom import ALARM, SlowEeprom, press_and_commit
+from tests.firmware.twins import NORMAL, UID
 
 _RESET = Frame(Kind.RESET, 1, 0, 0, b"\x01").to_bytes()
 
@@ -41,6 +41,22 @@ def test_the_boot_counter_survives_a_cut_after_any_byte(core: Core) -> None:
     core.start(ResetCause.WATCHDOG, 0)
     (hello,) = Deframer().feed(core.tick(0))
     assert say.Hello.from_payload(hello.payload).boot_id == newest + 1
+
+
+def test_cells_wear_alike(core: Core) -> None:
+    life = SlowEeprom(core)
+    life.pass_time(60)
+    used = []
+    for _ in range(2 * eeprom.CELLS):
+        life.adcs[0] = ALARM
+        life.pass_time(60)
+        used += [number for number, cell in enumerate(eeprom.cells_of(core.image())) if cell is not None]
+        life.adcs[0] = NORMAL
+        life.pass_time(60)
+        for event in core.held().events:
+            life.commit(event)
+        life.pass_time(20)
+    assert used == [*range(eeprom.CELLS)] * 2
 
 
 def test_resets_by_the_watchdog_stop_at_their_highest_value(core: Core) -> None:

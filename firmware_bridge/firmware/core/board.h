@@ -47,12 +47,12 @@ struct board {
 
     struct deframer deframer;
     struct numbering numbering;
-    uint8_t under_way; /* what the outstanding numbered frame is: enum under_way in board.c */
+    uint8_t under_way; /* what the outstanding numbered frame is: enum under_way in say.h */
     uint32_t under_way_boot_id;
     uint32_t under_way_event_id;
 
     /* What is to be sent as soon as there is room. */
-    uint8_t to_say; /* a set of bits: enum to_say in board.c */
+    uint8_t to_say; /* a set of bits: enum to_say in say.h */
     uint8_t nak_reason;
     uint32_t sync_token;
     uint32_t sync_t_ms;

@@ -45,7 +45,7 @@ void numbering_plain(const struct numbering *numbering, uint8_t kind, const uint
 /* Send the next numbered frame. Only while idle, and when there is room. */
 void numbering_send(struct numbering *numbering, uint8_t kind, const uint8_t *payload, uint8_t length, uint32_t now_ms);
 
-/* What `frame` is. *acknowledged says whether it acknowledged the outstanding frame. A NEW numbered one is now taken. */
+/* What `frame` is. *acknowledged says whether it acknowledged the outstanding frame. A NEW one is now taken. */
 enum verdict numbering_receive(struct numbering *numbering, const struct frame *frame, bool *acknowledged);
 
 /* A NAK came: the outstanding frame is to be repeated, unless it was sent a moment ago. */
