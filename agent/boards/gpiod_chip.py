@@ -95,6 +95,9 @@ class GpiodChip:
 
     def _request(self, line: int, settings: gpiod.LineSettings, kept: int | None) -> gpiod.LineRequest:
         assert self._chip is not None  # opened first
+        count = self._chip.get_info().num_lines
+        if line >= count:
+            raise OSError(errno.EINVAL, f"there is no line {line}, the chip has {count}")
         try:
             return self._chip.request_lines({line: settings}, CONSUMER, kept)
         except OSError as error:
