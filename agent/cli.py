@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from agent import cli_camera, cli_footage
+from agent import cli_arming, cli_camera, cli_footage
 from agent.access.arguments import (
     CONFIG,
     EX_CONFIG,
@@ -28,6 +28,7 @@ from agent.wire import Refused, WireError
 _WHERE_TO_LOOK: Final = {
     "no_such_incident": Text("；编号见 yunjian incidents --all", "; yunjian incidents --all lists the ids"),
     "ambiguous": Text("；编号见 yunjian incidents", "; yunjian incidents lists the ids"),
+    "no_such_zone": Text("；编号见 yunjian status", "; yunjian status lists the ids"),
     "no_such_camera": Text("；编号见 yunjian status", "; yunjian status lists the ids"),
 }
 """What to do next when the agent knows nothing by that name."""
@@ -95,6 +96,7 @@ def _asked_language(given: Sequence[str]) -> str | None:
 def _parser(language: str) -> Parser:
     build = Build(language)
     _looking(build)
+    cli_arming.add(build)
     cli_footage.add(build)
     cli_camera.add(build)
     _settings(build)

@@ -29,6 +29,9 @@ _KINDS: Final = {
     "panic": Text("一键报警", "panic button"),
     "tamper": Text("防拆", "tamper"),
     "environment": Text("环境报警", "environment"),
+    "intrusion": Text("入侵", "intrusion"),
+    "door_forced": Text("布防中门被打开", "opened while armed"),
+    "door_held_open": Text("门长时间未关", "door held open"),
     "fault": Text("防区线路故障", "line of a zone"),
     **{str(kind): meaning.raised for kind, meaning in MEANINGS.items()},
 }

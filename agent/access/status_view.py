@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Final
 
+from agent.access.area_view import show_areas
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
 from agent.access.kept_view import kept_why, kept_words
@@ -122,6 +123,7 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
     for problem in wrong:
         screen.line(f"! {screen.say(problem.text)}", RED if problem.alarm else YELLOW)
     _processes(screen, found, now_ns)
+    show_areas(screen, _each(alarm, "areas"), zone)
     _zones(screen, alarm)
     _rooms(screen, alarm)
     _cameras(screen, found.get("record") or {}, now_ns)
@@ -156,6 +158,7 @@ def subject_words(subject: str) -> Text:
         "room": Text("房间", "room"),
         "camera": Text("摄像机", "camera"),
         "zone": Text("防区", "zone"),
+        "area": Text("布防区域", "area"),
         "key": Text("签名密钥", "signing key"),
         "journal": Text("录像日志", "footage journal"),
         "chore": Text("录像后台工作", "upkeep of footage"),
@@ -172,6 +175,8 @@ def _why(detail: dict[str, Any]) -> Text:
         count, capacity = clean(detail["count"]), clean(detail["capacity"])
         # It lasts until the room has been within its capacity for a while: the count may be below by now.
         return Text(f"（现 {count} 人，核定 {capacity} 人）", f" (now {count}, allowed {capacity})")
+    if isinstance(zones := detail.get("zones"), str):
+        return Text(f"（{clean(zones)}）", f" ({clean(zones)})")
     reason = in_words(clean(detail.get("reason") or detail.get("detail") or ""))
     told = Text(f"（{reason.zh}）", f" ({reason.en})") if reason.en else Text("", "")
     if "others" not in detail:
@@ -190,6 +195,7 @@ def _name(subject: str, found: Statuses) -> str:
         "camera": ("record", "cameras", "id"),
         "room": ("alarm", "rooms", "room_id"),
         "zone": ("alarm", "zones", "id"),
+        "area": ("alarm", "areas", "id"),
     }
     if kind in lists:
         process, listed, by = lists[kind]
@@ -279,7 +285,8 @@ def _zones(screen: Screen, alarm: Status) -> None:
     for zone in _each(alarm, "zones"):
         latched = screen.t("已自锁", "latched") if zone.get("latched") else ""
         state = Text("打开", "opened") if _is_open_door(zone) else word(zone.get("state"))
-        rows.append((str(zone.get("id")), str(zone.get("name", "")), screen.say(state), latched))
+        armed = screen.t("已布防", "armed") if zone.get("armed") is True and zone.get("area") else ""
+        rows.append((str(zone.get("id")), str(zone.get("name", "")), screen.say(state), latched, armed))
         quiet = zone.get("state") == "normal" or _is_open_door(zone)
         colours.append("" if quiet else RED if zone.get("state") == "alarm" else YELLOW)
     _headed(screen, Text("防区", "Zones"), rows, colours)

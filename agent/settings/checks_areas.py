@@ -1,5 +1,6 @@
 """PURE. Rules about areas and the zones in them. Whatever says nothing about arming is in checks.py."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from agent.facts import Text
 from agent.settings.calendars import DAYS, days_of, span_of
 from agent.settings.mistakes import Place
+from agent.settings.models import DAYS_PATTERN, SPAN_PATTERN
 from agent.settings.sections import Section, items, section
 from agent.settings.wording import show
 
@@ -25,7 +27,8 @@ def wrong_areas(values: Section) -> Iterator[Found]:
             yield from _spans(week.get(day), (*place, "week", day))
         holidays = calendar.get("holidays")
         for n, each in enumerate(holidays if isinstance(holidays, list) else ()):
-            yield from _wrong(each, (*place, "holidays", n), days_of, _DAYS)
+            if isinstance(each, str) and re.fullmatch(DAYS_PATTERN, each):
+                yield from _wrong(each, (*place, "holidays", n), days_of, _DAYS)
         for day, spans in section(calendar, "open_days").items():
             yield from _wrong(str(day), (*place, "open_days", day), date.fromisoformat, _DAY)
             yield from _spans(spans, (*place, "open_days", day))
@@ -68,13 +71,12 @@ def _zones(values: Section) -> Iterator[Found]:
 
 def _spans(spans: Any, place: Place) -> Iterator[Found]:
     for number, span in enumerate(spans if isinstance(spans, list) else ()):
-        yield from _wrong(span, (*place, number), span_of, _SPAN)
+        if isinstance(span, str) and re.fullmatch(SPAN_PATTERN, span):
+            yield from _wrong(span, (*place, number), span_of, _SPAN)
 
 
-def _wrong(given: Any, place: Place, read: Callable[[str], Any], text: Text) -> Iterator[Found]:
-    """The mistake at `place` when `given` is text that `read` refuses; what is no text the models tell."""
-    if not isinstance(given, str):
-        return
+def _wrong(given: str, place: Place, read: Callable[[str], Any], text: Text) -> Iterator[Found]:
+    """The mistake at `place` when `read` refuses what is given there."""
     try:
         read(given)
     except ValueError:

@@ -83,6 +83,13 @@ def test_an_open_incident_holds_from_30_s_before_it_on_and_a_closed_one_to_60_s_
     assert AFTER_NS == 60 * NS
 
 
+def test_what_arming_makes_an_alarm_holds_footage_too() -> None:
+    for kind in ("intrusion", "door_forced"):
+        (found,) = incident_holds(press(kind=kind), ["a"], T, TERM)
+        assert (found.camera, found.from_ns) == ("a", T - BEFORE_NS)
+    assert incident_holds(press(kind="door_held_open"), ["a"], T, TERM) == []
+
+
 def test_one_that_closes_itself_ends_with_its_restore() -> None:
     (found,) = incident_holds(press(state="closed", restored_ns=T + 5 * NS), None, T, TERM)
     assert (found.camera, found.to_ns) == (None, T + 5 * NS + AFTER_NS)

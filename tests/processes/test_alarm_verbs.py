@@ -123,11 +123,14 @@ _VALUES = _FLAT | st.lists(_FLAT, max_size=4) | st.dictionaries(st.text(max_size
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    verb=st.sampled_from(["fact", "status", "events", "incidents", "acknowledge", "reset", "audit", "x"]),
+    verb=st.sampled_from(
+        ["fact", "status", "events", "incidents", "acknowledge", "reset", "audit", "arm", "disarm", "bypass",
+         "unbypass", "x"]
+    ),
     args=st.dictionaries(
         st.sampled_from(
             ["process", "boot", "n", "fact", "limit", "after_seq", "kind", "incident_id", "who", "why", "action",
-             "subject", "detail", "open_only"]
+             "subject", "detail", "open_only", "area_id", "zone_id", "bypass", "force", "duress"]
         ),
         _VALUES,
     ),
