@@ -34,6 +34,9 @@ SIZE_MIB = 320
 ROOM = "reserve_gb: 0.1, overwrite: oldest"
 """What suits disks so small: no camera is spared when one of them fills."""
 
+A_WHILE_S = 1.5
+"""So long is recorded before something happens: a fragment (1 s) is on the disk, and a sync (1 s) was."""
+
 GOES_ON_S = 8.0
 """What was lost is noticed at the next look at the volumes (2 s) and made good at the next key frame (1 s, and a second
 in which the time of the new run settles); the rest is this machine's."""
@@ -173,7 +176,7 @@ def test_one_of_two_is_read_only_then_full(facility: Facility) -> None:
     facility.disk("b")
     facility.start()
     assert facility.on("a")
-    time.sleep(3)
+    time.sleep(A_WHILE_S)
     since, since_ns = time.monotonic(), time.time_ns()
     first.break_down()
     facility.goes_on_on("b")
@@ -205,7 +208,7 @@ def test_a_disk_fills_in_the_middle_of_a_write(facility: Facility) -> None:
     facility.use("a")
     facility.disk("a")
     facility.start()
-    time.sleep(3)
+    time.sleep(A_WHILE_S)
     filled, filled_ns = time.monotonic(), time.time_ns()
     fill(facility.path("a"), 0)
     assert facility.told(ConditionKind.DISK_FULL, "a", True, filled)["others"] == 0
@@ -259,7 +262,7 @@ def test_a_disk_that_does_not_answer_holds_up_no_other(facility: Facility) -> No
     facility.disk("b")
     facility.start()
     assert facility.on("a")
-    time.sleep(3)
+    time.sleep(A_WHILE_S)
     frozen, frozen_ns = time.monotonic(), time.time_ns()
     stalling.freeze()
     try:
@@ -287,7 +290,7 @@ def test_a_disk_that_was_moved_is_recognised(facility: Facility) -> None:
     first = facility.disk("a")
     began_ns = time.time_ns()
     facility.start()
-    time.sleep(3)
+    time.sleep(A_WHILE_S)
     assert facility.recording.stop() == 0
     before = {(row["camera"], row["seq"]): row["digest"] for row in facility.rows()}
     first.unmount()
@@ -334,7 +337,7 @@ def test_a_volume_that_was_away_for_days_is_in_the_ledger_again(facility: Facili
     facility.start()
     began_ns = time.time_ns()
     assert facility.on("a")
-    time.sleep(3)
+    time.sleep(A_WHILE_S)
     assert facility.recording.stop() == 0
     old = {row["path"] for row in facility.rows()}
     first.unmount()
