@@ -90,6 +90,8 @@ async function follow(proof, manifest, seen, key) {
   } else if (key && last && loose.has(last.seq)) { endSigned = await vouched(last); (endSigned ? damaged : unvouched).add(last.seq); }
   const beganAnew = (before, link) => { // whether the machine was started soon after a cut between the two
     const files = Array.from({ length: MOST_PASSED + 1 }, (_, i) => packed.get(link.seq + i)), boots = files.map(each => each && each.found.said.boot || null);
+    const written = packed.has(before.seq) && packed.get(before.seq).found.said.boot; // what follows a cut names what only the memory of that boot knew
+    if (written && boots[0] && written !== boots[0]) stop("#" + before.seq);
     if (files[0] && !boots[0] || new Set(boots.filter(Boolean)).size > 1) return true;
     const places = new Set([before, link].filter(each => packed.has(each.seq)).map(each => packed.get(each.seq).volume || ""));
     if (!boots.includes(null) && places.size === 1 && !places.has("")) stop("#" + before.seq);
@@ -103,7 +105,7 @@ async function follow(proof, manifest, seen, key) {
     if (!loose.has(before.seq)) { if (link.seq > before.seq + 1) piece(); else stop("#" + link.seq); }
     else {
       await damage([before]);
-      if (unvouched.has(before.seq)) piece(); else if (link.seq > before.seq + 1 || !beganAnew(before, link)) { unvouched.add(before.seq); damaged.delete(before.seq); }
+      if (unvouched.has(before.seq)) piece(); else if (!beganAnew(before, link) || link.seq > before.seq + 1) { unvouched.add(before.seq); damaged.delete(before.seq); }
     }
     begin = i;
   }

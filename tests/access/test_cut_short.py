@@ -127,6 +127,20 @@ def truncated_within_the_hour(place: CutShort) -> None:
     place.sign()
 
 
+def taken_away(place: CutShort) -> None:
+    """Number 4 was really cut, and signed; somebody took away what was recorded after the start."""
+    for _ in range(3):
+        place.record()
+    place.cut(place.record("open"))
+    place.start_again()
+    for _ in range(5):
+        place.record()
+    place.sign()
+    for seq in (5, 6, 7):
+        place.paths[seq].unlink()
+        place.commit(("DELETE FROM segment WHERE seq = ?", (seq,)))
+
+
 def truncate(place: CutShort, seq: int) -> None:
     place.cut(seq)
     content = place.paths[seq].read_bytes()
@@ -265,6 +279,7 @@ CASES = {
     "not whole": Case(not_whole, "incomplete", {4: "unvouched"}, "incomplete"),
     "truncated later": Case(truncated_later, "broken", recorder="broken", said="#4"),
     "truncated within the hour": Case(truncated_within_the_hour, "broken", recorder="broken", said="#4"),
+    "taken away": Case(taken_away, "broken", recorder="broken", said="#4"),
     "called loose": Case(whole, "broken", change=called_loose(""), said="#3: loose"),
     "called loose by a real checkpoint": Case(whole, "broken", change=called_loose("real"), said="#3: loose"),
     "called loose by his own": Case(whole, "broken", change=called_loose("own"), said="checkpoint: signature"),

@@ -411,6 +411,22 @@ def test_one_truncated_before_a_real_reboot_is_altered_once_it_was_signed_beyond
     assert [(each.kind, each.seq) for each in evidence.findings()] == [(FindingKind.ALTERED, 5)]
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_what_is_taken_away_after_a_real_cut_is_missed(read: bool) -> None:
+    """Number 5 was cut, recovered and signed; what follows it, on another disk, is bound to what was recovered."""
+    evidence = _evidence(12, marks=(2, 12))
+    evidence.read = read
+    _reboots(evidence, 6)
+    evidence.change(5, state="recovered", volume="v1")
+    evidence.loose = {5: evidence.get(5).chain}
+    for seq in range(6, 13):
+        evidence.change(seq, volume="v2")
+    assert evidence.findings() == []
+    evidence.items = [each for each in evidence.items if not isinstance(each, Recorded) or each.seq not in (6, 7, 8)]
+    found = [(each.kind, each.seq) for each in evidence.findings()]
+    assert found == [(FindingKind.REMOVED, 6) if read else (FindingKind.UNVOUCHED, 5)]
+
+
 def test_what_a_cut_left_may_not_change_any_more() -> None:
     evidence = _evidence(12, marks=(10,))
     _reboots(evidence, 7)

@@ -13,6 +13,8 @@ Neither is proved by the state of a row: whoever truncates a file can write `rec
   they are after recovery (`loose` in checkpoint.py). A segment that was closed is not among them, and once it was
   signed beyond, naming it counts no more (journal_review.py). A file damaged later is `altered`.
 - Passing over is in the link of k + 1 itself, which all that follows is bound to.
+- What follows the cut names what only the memory of that boot knew: it says the same boot. A gap after a file that
+  was recovered is no cut.
 - After a cut the recorder began anew: one of the next `MOST_PASSED` segments is of another boot of the machine, or lies
   on another volume. Files say their boot, and what follows is bound to them. A file truncated in the middle of a
   recording is `altered`, even within the hour that no checkpoint has signed yet.
@@ -43,6 +45,10 @@ _PASSED: Final = Text(
     "磁盘无应答时被放下，后面的文件没有接它", "let go with a disk that hung: what follows passes over it"
 )
 _BROKEN: Final = Text("结束时就不完整", "it was not whole when it ended")
+_SKIPPED: Final = Text(
+    "断电或磁盘故障丢了尾部，其后有序号没有文件",
+    "a power cut or its disk took its end, and numbers after it are missing",
+)
 _BRIDGED: Final = Text("删除的分段里有断电损坏的", "among what was deleted was one that a power cut had damaged")
 
 
@@ -108,9 +114,14 @@ def judge_break(walk: Walk, item: Recorded) -> Damage | None:
     last, said = walk.unbound[-1], item.seen.said if item.seen else None
     if said is not None and link_of(walk, said.before, item) != item.chain:
         return None
+    before = walk.last.seen.said if walk.last is not None and walk.last.seen is not None else None
+    if said is not None and before is not None and said.boot and before.boot and said.boot != before.boot:
+        return None  # only who wrote a file knows what it was: after a start the chain goes on from what was left of it
     cut = _told(walk, last, _CUT)
     if cut is None:
         return None
+    if item.seq > last.seq + 1:  # a file that the disk refused has a number, too; so has one that was taken away
+        return Damage((replace(cut, kind=FindingKind.UNVOUCHED, detail=_SKIPPED),))
     if said is None or not said.boot or (last.volume and item.volume != last.volume):
         return Damage((cut,))
     altered = unlike_bound(walk, last, 0, Text("文件", "file"))

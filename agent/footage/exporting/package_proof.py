@@ -252,7 +252,7 @@ class _Following:
                 self._damage([last])
                 if last.seq in self._unvouched:  # and with it all that only its head is bound to
                     self._unvouched |= {each.seq for each in self._links[begin:place]}
-                elif link.seq > last.seq + 1 or not self._began_anew(last, link, packed):
+                elif not self._began_anew(last, link, packed) or link.seq > last.seq + 1:
                     self._unvouched.add(last.seq)
                     self._damaged.discard(last.seq)
             begin = place
@@ -272,6 +272,9 @@ class _Following:
         boots = [each.seen.said.get("boot") if each is not None else None for each in files]
         if link.seq in packed and not boots[0]:
             return True  # recorded by a version that did not say it
+        before = packed[last.seq].seen.said.get("boot") if last.seq in packed else None
+        if before and boots[0] and before != boots[0]:
+            raise _Broken(f"#{last.seq}")  # what follows a cut names what only the memory of that boot knew
         if len({boot for boot in boots if boot}) > 1:
             return True
         # Another volume explains it as well. Which it was stands in the manifest alone: it clears nobody.
