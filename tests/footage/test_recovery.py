@@ -15,7 +15,7 @@ from agent.footage.index import Index
 from agent.footage.index_file import prepare
 from agent.footage.mending.comparison import Comparison
 from agent.footage.mending.recovery import open_gaps, recover
-from agent.footage.mending.segment_file import path_of_kept, quarantine
+from agent.footage.mending.segment_file import path_of_kept, quarantine, walk_file
 from agent.footage.mending.settling import MOST_LEFT_AT_START, PIECE, Found, settle_directory
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.recording.segment import Segment, create_file
@@ -298,3 +298,19 @@ def test_rows_that_came_to_be_deleted_meanwhile_are_left_to_retention(disk: Disk
         settle_directory(here.volume, here.index, film.rpartition("/")[0], Found(), progress, {(CAMERA, "main"): 9999})
         assert here.states()[1] == "deleting"
         assert (here.volume.path / film).exists()
+
+
+@pytest.mark.parametrize("part", [0.1, 0.6])
+def test_what_plays_behind_a_hole_is_kept_when_nothing_is_known_of_its_film(disk: Disk, part: float) -> None:
+    """The index was lost, and a place in the newest film is zeros: not by a power cut, for all that is known."""
+    path = disk.volume.path / disk.record(1, T0)
+    data = bytearray(path.read_bytes())
+    at = int(len(data) * part)
+    at = data.index(b"mdat", at) + 40 if b"mdat" in data[at:] else at
+    data[at : at + 600] = bytes(600)
+    path.write_bytes(data)
+    before = len(walk_file(path).later) + walk_file(path).frames
+    assert before
+    recover(disk.volume, disk.index, True, lambda: None)
+    (kept,) = (disk.volume.path / "quarantine").iterdir()
+    assert kept.read_bytes() == bytes(data)

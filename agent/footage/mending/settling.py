@@ -11,7 +11,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -22,6 +22,7 @@ from agent.footage.mending.found_rows import Film, index_lost_gap, lost_rows, ro
 from agent.footage.mending.reconcile import (
     DELETING,
     WHOLE_STATES,
+    Action,
     Known,
     Looked,
     Next,
@@ -32,6 +33,7 @@ from agent.footage.mending.reconcile import (
     settle,
 )
 from agent.footage.mending.segment_file import copy_to_quarantine, cut_file, is_plain, quarantine, walk_file
+from agent.footage.mp4.boxes_walk import Walked
 from agent.footage.naming import SegmentName, parse_name
 from agent.footage.rows import SegmentRow
 from agent.footage.timeline import GapReason
@@ -55,6 +57,9 @@ MOST_LEFT_AT_START: Final = 3
 """A failing disk takes half a minute to say so of each file: with so many, recording waits for no more of them."""
 
 MOST_LEFT: Final = 100
+
+UNSYNCED_MOST_NS: Final = 30 * 10**9
+"""A disk is synced every second, or every ten where the settings say so (`sync_every_s`), and may be late."""
 
 _OF_ALL: Final = frozenset({errno.EROFS, errno.ENODEV, errno.ENXIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What is wrong with more than one file."""
@@ -214,6 +219,8 @@ class _Settling:
         walked = walk_file(self._volume.path / path, synced)
         after = self._after(name) if name is not None and known is None else None
         action = settle(path, name, walked, known, after)
+        if not synced and _plays_on(walked, walk_file(self._volume.path / path), known):
+            action = _kept_whole(action)
         if known is not None and known.state not in ("open", "suspect"):
             self._found.damaged.append(path)
         if isinstance(action, Recover):
@@ -274,6 +281,24 @@ class _Settling:
             return
         came = wait_for_commit(self._index, self._found.wait_s if self._at_start else _COMMITS_WAIT_S)
         self._found.is_late = self._at_start and not came
+
+
+def _plays_on(walked: Walked, whole: Walked, known: Known | None) -> bool:
+    """Whether a film that is cut before a hole plays on behind it, and that is no second which was not yet synced when
+    the power went: what was being written when its row says so loses that, and of others nothing is known."""
+    least_ns = 0 if known is None else UNSYNCED_MOST_NS
+    return _frames(whole) > _frames(walked) and whole.ns(whole.ticks) - walked.ns(walked.ticks) > least_ns
+
+
+def _frames(walked: Walked) -> int:
+    return walked.frames + sum(piece.frames for piece in walked.later)
+
+
+def _kept_whole(action: Action) -> Action:
+    """The same, but nothing of the film is gone after it."""
+    if isinstance(action, Remove):
+        return Quarantine(action.path, "what plays in it lies behind a hole")
+    return replace(action, copy=True) if isinstance(action, Recover) and action.cut else action
 
 
 def _must_be_there(volume: Volume) -> None:
