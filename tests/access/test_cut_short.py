@@ -348,6 +348,27 @@ def test_recorder_command_and_page_agree(case: tuple[str, Case, CutShort, Path],
         assert "#3" in words(browser, "#verdict-notes")
 
 
+def test_who_spoils_a_checkpoint_has_nothing_named_too_late(tmp_path: Path, clip: Path) -> None:
+    """A file that was signed as closed is truncated, and the checkpoint that signed it is spoilt in the index."""
+    place = CutShort(tmp_path, clip)
+    try:
+        for _ in range(3):
+            place.record()
+        place.sign()
+        place.record()
+        place.sign()
+        newest = "(SELECT MAX(n) FROM journal WHERE kind = 'checkpoint')"
+        place.commit((f"UPDATE journal SET detail = '{{}}' WHERE n = {newest}", ()))
+        truncate(place, 2)
+        place.sign()
+        told = answer_proof(place.index, {
+            "camera": place.uuid, "stream": "main", "first_seq": 4, "last_seq": 4,
+        })  # fmt: skip
+    finally:
+        place.close()
+    assert "loose" not in told["checkpoint"]["detail"]
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_people_are_told_what_is_proved_and_what_is_not(tmp_path: Path, clip: Path, language: str) -> None:
     place = CutShort(tmp_path, clip)

@@ -286,11 +286,14 @@ MOST_LOOSE: Final = 200
 
 
 def _newest_checkpoint(connection: sqlite3.Connection) -> Checkpoint | None:
-    row = newest(connection, Kind.CHECKPOINT)
-    try:
-        return read_checkpoint(row) if row is not None else None
-    except NoCheckpoint:
-        return None
+    """The newest that can be read: whoever spoils the last one must not have all before it named anew as loose."""
+    before_n: int | None = None
+    while row := newest(connection, Kind.CHECKPOINT, before_n):
+        try:
+            return read_checkpoint(row)
+        except NoCheckpoint:
+            before_n = row.n
+    return None
 
 
 def reels(connection: sqlite3.Connection) -> list[tuple[str, str]]:

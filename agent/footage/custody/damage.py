@@ -114,8 +114,8 @@ def judge_break(walk: Walk, item: Recorded) -> Damage | None:
     last, said = walk.unbound[-1], item.seen.said if item.seen else None
     if said is not None and link_of(walk, said.before, item) != item.chain:
         return None
-    before = walk.last.seen.said if walk.last is not None and walk.last.seen is not None else None
-    if said is not None and before is not None and said.boot and before.boot and said.boot != before.boot:
+    cut_said = walk.last.seen.said if walk.last is not None and walk.last.seen is not None else None
+    if said is not None and cut_said is not None and said.boot and cut_said.boot and said.boot != cut_said.boot:
         return None  # only who wrote a file knows what it was: after a start the chain goes on from what was left of it
     cut = _told(walk, last, _CUT)
     if cut is None:
