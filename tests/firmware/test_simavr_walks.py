@@ -66,9 +66,7 @@ def test_every_press_is_told_once(parts: Built, tmp_path: Path, seed: int) -> No
         assert board.link.heartbeat["queue_depth"] == 0
         told = {(each.boot_id, each.event_id): each.count for each in board.events("alarm")}
         assert len(told) <= presses, "no key without a press"
-        assert sum(told.values()) >= presses, (
-            "more only where one was told before it went into a sum"
-        )
+        assert sum(told.values()) >= presses, "more only where one was told before it went into a sum"
         assert sum(told.values()) == presses or max(told.values()) > 1
         assert not board.status()["siren"]
     finally:

@@ -149,7 +149,11 @@ class Chip:
             self._end()
 
     def _end(self) -> None:
-        self._process.wait(10)
+        try:
+            self._process.wait(10)
+        finally:
+            self._process.kill()  # nothing of a rig is left running
+            self._process.wait()
         for end in (self._process.stdin, self._process.stdout):
             if end is not None:
                 with contextlib.suppress(BrokenPipeError):
