@@ -15,6 +15,7 @@ from agent.footage.recording.segment import create_file
 from agent.footage.rows import Statement
 from agent.footage.timeline import NS, GapReason
 from tests.fakes.camera import make_clip
+from tests.fakes.waiting import until
 from tests.footage.test_track import Rig
 
 MINUTES = 10
@@ -113,6 +114,25 @@ def test_a_refused_row_of_a_gap_is_told_again(rig: Rig, monkeypatch: pytest.Monk
     rig.play(5)
     rig.finish()
     assert "volume_missing" in rig.reasons()
+
+
+def test_a_file_whose_row_was_left_out_has_one_when_the_index_works(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that it belongs to has its row already."""
+    rig.play(5)
+    rig.index.submit().done.wait(5)
+    before = rig.index.generation
+    monkeypatch.setattr("agent.footage.index.MAX_WAITING", 0)
+    rig.play(12)
+    monkeypatch.undo()
+    assert rig.track.seq == 2
+    assert [row.seq for row in rig.rows()] == [1]
+    until(lambda: rig.index.generation == before + 1, 5, "it is known that something was left out")
+    rig.track.tell_again()  # as the recorder does then
+    assert [row.seq for row in rig.rows()] == [1, 2]
+    assert count(rig, "run") == 1
+    rig.play(3)
+    rig.finish()
+    assert rig.rows()[1].state == "closed"
 
 
 def test_a_camera_that_breaks_off_again_and_again_is_told(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

@@ -65,7 +65,8 @@ class Reel:
         self._camera = camera
         self._store = store
         self._run_number = 0
-        self._put_run: list[rows.Statement] = []
+        self._put_known_run: rows.Statement | None = None
+        """What tells of the run once more, whether its row is there or not."""
         self._run_files = 0
         """How many files of the run were kept."""
         self._seq = 0
@@ -102,7 +103,7 @@ class Reel:
 
     def leave(self) -> None:
         """Forget the open file, which another object goes on to hold."""
-        self._live, self._ended, self._put_run = {}, {}, list(self._put_run)
+        self._live, self._ended = {}, {}
         self.end = self.end.elsewhere()
         if self.segment is not None and self.row is not None and self.disk is not None:
             self.segment.file.discard()
@@ -142,11 +143,9 @@ class Reel:
         if run_offset_ns is not None:
             self._run_number, self._offset_ns, self._run_files = store.next_run(), run_offset_ns, 0
             self._quality = store.clock.quality().value
-            mono_ns = start_ns - run_offset_ns
-            self._put_run = [
-                rows.put_run(self._run_number, *self._plan.key, store.boot, start_ns, mono_ns, self._quality)
-            ]
-            statements += self._put_run
+            told = (*self._plan.key, store.boot, start_ns, start_ns - run_offset_ns, self._quality)
+            statements.append(rows.put_run(self._run_number, *told))
+            self._put_known_run = rows.put_known_run(self._run_number, *told)
         row = SegmentRow(
             self._plan.uuid, volume.uuid, self._plan.stream, self._run_number, self._seq, start_ns, None, 0, 0,
             str(path), opened.codec, opened.width, opened.height, None, self._previous, None, "open",
@@ -308,9 +307,9 @@ class Reel:
         self.end.look_at_clock(now, self.segment is not None)
 
     def tell_again(self) -> None:
-        """The index was begun anew: it is told what is being written, or why nothing is."""
-        if self.row is not None:
-            self._store.index.submit(*self._put_run, rows.put_segment(self.row))
+        """The index was begun anew, or rows were left out: it is told what is being written, or why nothing is."""
+        if self.row is not None and self._put_known_run is not None:
+            self._store.index.submit(self._put_known_run, rows.put_segment(self.row))
         else:
             self.end.tell_again()
 
