@@ -1,7 +1,9 @@
 """The firmware's core does what the Python board does, byte for byte, whatever happens to both."""
 
+from dataclasses import replace
+
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -12,10 +14,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from firmware_bridge.eeprom import CELLS, PanicCell, blank, cell_write, next_boot, written
 from firmware_bridge.frame import Kind
-from firmware_bridge.messages import Config, Get, NakReason, Output, ResetCause, ResetReason, Test, Wanted
+from firmware_bridge.messages import Config, Get, LineState, NakReason, Output, ResetCause, ResetReason, Test, Wanted
 from tests.fakes.board_core import Core
-from tests.firmware.twins import Twins
+from tests.firmware.twins import UID, Twins
 
 pytestmark = pytest.mark.needs_debian("gcc")
 
@@ -147,6 +150,32 @@ class SideBySide(RuleBasedStateMachine):
     @invariant()
     def both_are_the_same(self) -> None:
         self.twins.assert_same()
+
+
+kept_cells = st.builds(
+    PanicCell,
+    input_no=st.integers(0, 9), boot_id=st.integers(1, 2), event_id=st.integers(1, 20),
+    count=st.sampled_from([1, 1, 2, 0xFFFF]), previous=st.sampled_from(LineState), committed=st.booleans(),
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(kept_cells | st.none(), max_size=CELLS), all_pending=st.booleans())
+def test_both_begin_alike_with_whatever_was_kept(core: Core, cells: list[PanicCell | None], all_pending: bool) -> None:
+    """Among it what no board leaves behind: seventeen presses, keys that come twice, inputs that there are not."""
+    twins = Twins(core, 0)
+    image = blank(UID)
+    for _ in range(2):  # the boots of these presses
+        image = written(image, next_boot(image)[1])
+    for number, cell in enumerate(cells):
+        if cell is not None:
+            image = written(image, cell_write(number, replace(cell, committed=False) if all_pending else cell))
+    core.load(image)
+    twins.start(ResetCause.POWER_ON)
+    twins.assert_same()
+    for _ in range(10):
+        twins.turn(10)
+        twins.assert_same()
 
 
 def test_core_and_board_do_the_same(core: Core) -> None:

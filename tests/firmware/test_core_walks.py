@@ -124,6 +124,8 @@ class Life:
     def _noise(self) -> None:
         for _ in range(self.chance.randrange(4)):
             self.twins.hear(self.chance.randbytes(self.chance.randrange(90)) + b"\x00")
+            first = self.chance.choice((0x10, 0x1F, 0x05, 0x25, 0x15))
+            self.twins.hear(self.twins.strange(first, self.chance.randbytes(self.chance.randrange(57))))
             self._turns(self.chance.randrange(3))
 
     def _spoilt(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from firmware_bridge import eeprom
 from firmware_bridge import messages as say
 from firmware_bridge.board import Board, default_config
-from firmware_bridge.frame import Frame, Kind
+from firmware_bridge.frame import Frame, Kind, cobs_encode, crc16
 from firmware_bridge.link import HostLink
 from firmware_bridge.messages import ResetCause
 from firmware_bridge.reports import InputEvent
@@ -126,6 +126,12 @@ class Twins:
         return Frame(
             Kind(kind), session, (numbering._expected + seq) % 256, (numbering._next + ack) % 256, payload, *flags
         ).to_bytes()
+
+    def strange(self, first: int, payload: bytes) -> bytes:
+        """Sound COBS and a sound CRC, and a first byte (version and type) that may be none."""
+        numbering = self.board._numbering
+        body = bytes((first, numbering.session << 4 | 1, numbering._expected, numbering._next)) + payload
+        return cobs_encode(body + crc16(body).to_bytes(2, "big")) + b"\x00"
 
     def spoil(self, data: bytes) -> bytes:
         """One bit or one byte of these is wrong."""

@@ -249,14 +249,6 @@ uint8_t ring_next_due(const struct ring *ring)
     return again;
 }
 
-bool ring_all_received(const struct ring *ring)
-{
-    for (uint8_t at = 0; at < ring->n; at++)
-        if (ring->held[at].turn == TURN_NOW)
-            return false;
-    return true;
-}
-
 void ring_received(struct ring *ring, uint32_t boot_id, uint32_t event_id, uint32_t now_ms)
 {
     const uint8_t found = place_of(ring, boot_id, event_id);

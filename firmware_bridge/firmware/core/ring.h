@@ -51,11 +51,9 @@ bool ring_known_in_alarm(const struct cells *cells, uint8_t input);
 /* Everything is to be sent anew. */
 void ring_session_began(struct ring *ring);
 
-/* The place of the event to send now, or PLACES when there is none: first the oldest not received in this session. */
+/* The place of the event to send now, or PLACES when there is none, and so every event was received in this session.
+ * First the oldest that was not; then the oldest that has waited long for its commit. */
 uint8_t ring_next_due(const struct ring *ring);
-
-/* True when nothing waits for its first sending in this session. */
-bool ring_all_received(const struct ring *ring);
 
 /* The host has this event in memory; its commit is awaited. */
 void ring_received(struct ring *ring, uint32_t boot_id, uint32_t event_id, uint32_t now_ms);

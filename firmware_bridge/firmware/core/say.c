@@ -152,7 +152,7 @@ void say_next(struct board *board, uint32_t now_ms)
     if (board->numbering.session == 0 || (board->to_say & SAY_HELLO) || !numbering_idle(&board->numbering))
         return;
     const uint8_t due = ring_next_due(&board->ring);
-    const bool snapshot = board->want_snapshot && ring_all_received(&board->ring) && all_settled(board);
+    const bool snapshot = board->want_snapshot && all_settled(board);
     if (due == PLACES && board->errors == 0 && !snapshot)
         return;
     if (!has_room())
