@@ -84,7 +84,7 @@ class ModbusRig:
 
     def board(self, on_report: Callable[[Report], None]) -> Board:
         clock = SystemClock()
-        bus = Bus(self._port, Wire(baud=115_200), clock)
+        bus = Bus(self._port, Wire(baud=115_200, answer_ms=80), clock)
         return ModbusBoard(bus, ModuleAt(7, siren=0, strobe=1), new_boot_id(), on_report, clock)
 
     def _move(self, input_no: int, alarm: bool) -> None:

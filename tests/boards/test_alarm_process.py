@@ -17,8 +17,8 @@ SETTINGS = """\
 facility: {{id: F0012, name: 测试园}}
 paths: {{data: data, runtime: run}}
 bridges:
-  - {{id: M1, kind: modbus, port: rs485, unit: 1, baud: 115200}}
-  - {{id: M2, kind: modbus, port: rs485, unit: 2, baud: 115200, inputs: 4}}
+  - {{id: M1, kind: modbus, port: rs485, unit: 1, baud: 115200, answer_ms: 80}}
+  - {{id: M2, kind: modbus, port: rs485, unit: 2, baud: 115200, answer_ms: 80, inputs: 4}}
 zones:
   - {{id: Z01, name: 一键报警, type: panic_24h, bridge: M1, input: 2, line: closes_on_alarm}}
   - {{id: Z02, name: 保健室一键报警, type: panic_24h, bridge: M2, input: 3, line: opens_on_alarm}}

@@ -95,7 +95,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def test_inputs_and_coils_of_two_units(served: Served, tmp_path: Path) -> None:
     clock = SystemClock()
-    bus = Bus(tmp_path / "rs485", Wire(baud=115_200), clock)
+    bus = Bus(tmp_path / "rs485", Wire(baud=115_200, answer_ms=80), clock)
     takers = {unit: Taker() for unit in (3, 17)}
     spots = {3: ModuleAt(3, siren=2), 17: ModuleAt(17, inputs=12, first_address=4, siren=0, strobe=1)}
     boards = [ModbusBoard(bus, at, new_boot_id(), takers[unit].take, clock) for unit, at in spots.items()]
@@ -119,7 +119,7 @@ def test_inputs_and_coils_of_two_units(served: Served, tmp_path: Path) -> None:
 
 def test_an_address_that_is_not_there_is_refused(served: Served, tmp_path: Path) -> None:
     clock, taker = SystemClock(), Taker()
-    bus = Bus(tmp_path / "rs485", Wire(baud=115_200), clock)
+    bus = Bus(tmp_path / "rs485", Wire(baud=115_200, answer_ms=80), clock)
     board = ModbusBoard(bus, ModuleAt(3, first_address=900), new_boot_id(), taker.take, clock)
     board.start()
     try:

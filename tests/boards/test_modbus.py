@@ -18,7 +18,7 @@ from tests.boards.desk import Taker
 from tests.boards.modules import FakeBus, FakeModule, Spoil, as_is, nothing, sealed
 from tests.fakes.waiting import until
 
-WIRE = Wire(baud=115_200)
+WIRE = Wire(baud=115_200, answer_ms=80)
 GOOD, BAD = 1, 2
 
 
@@ -134,7 +134,7 @@ def test_faulty_modules_are_down_not_normal_and_hold_up_no_other(tmp_path: Path)
         pair.stop()
 
 
-@pytest.mark.parametrize("late_s", [0.06, 0.12, 0.2])
+@pytest.mark.parametrize("late_s", [0.12, 0.18, 0.25])
 def test_a_module_that_is_late_is_never_read_as_what_it_was(pair: Pair, late_s: float) -> None:
     """What it says late is what it was before the press."""
     pair.start()

@@ -144,6 +144,26 @@ def test_in_doubt_an_alarm_counts_and_its_end_does_not() -> None:
     assert results == (), "what was read in doubt confirms nothing"
 
 
+def test_the_first_answer_after_a_miss_is_no_half_of_an_end() -> None:
+    """It may be the answer to the question that was missed."""
+    state, _ = answered(up(True), False)
+    state, _ = missed(state)
+    told: list[Result] = []
+    for count in range(1, 4):
+        state, results = answered(state, False)
+        told += results
+        assert bool(told) == (count == 3)
+
+
+def test_readings_too_close_to_each_other_confirm_nothing() -> None:
+    state = up(False)
+    state, _ = answered(state, True)
+    state, results = step(state, Answer((True,), state.heard_ns, state.heard_ns + CONFIRM_NS // 2))
+    assert results == ()
+    state, results = answered(state, True)
+    assert [type(each) for each in results] == [Change]
+
+
 def test_a_stray_answer_makes_the_one_before_it_doubtful() -> None:
     state, _ = missed(up(True))
     state, _ = answered(state, True)
