@@ -253,7 +253,7 @@ class Teller:
     def tell(self, faults: list[Fault], turned: bool) -> None:
         """Tell what began, what is over, and from time to time what lasts; a pulse if the work `turned`."""
         self._turned = self._turned or turned
-        self._lasting.tell_all({(fault.kind, fault.subject): fault.detail for fault in faults})
+        self._lasting.tell_all({(fault.kind, fault.subject): dict(fault.detail) for fault in faults})
         if turned:
             self._lasting.end(self._former)
             self._former = ()
