@@ -275,7 +275,9 @@ class Desk:
             numbered = Numbered(alert_id, self._numbers.seq(), at.wall_ns, at.quality, pressed_ns)
             cause, who = str(told.cause), self._identity
             alerts.append(
-                zone_alert(change.zone, told.meaning, cause, told.incident, numbered, who, late, change.armed)
+                zone_alert(
+                    change.zone, told.meaning, cause, told.incident, numbered, who, late, change.armed, told.held_back
+                )
             )
         # A press with an id of its own may go out before it is stored: told again, it is the same message.
         at_once = key is not None and any(told.meaning is zones.Meaning.PANIC for told in change.told)

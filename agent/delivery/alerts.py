@@ -107,9 +107,10 @@ def zone_alert(
     who: Identity,
     late: bool,
     armed: bool | None,
+    held_back: int = 0,
 ) -> Alert:
     """The alert for a change of a zone; `cause` is the input state that made it. `armed` is whether opening the zone is
-    an alarm, None where it never is."""
+    an alarm, None where it never is. `held_back` counts the openings before it that were not told each."""
     row = _ZONES[meaning]
     text = row.text
     if meaning in (Meaning.ENVIRONMENT, Meaning.ENVIRONMENT_RESTORED) and zone.kind in _ENVIRONMENT:
@@ -120,6 +121,7 @@ def zone_alert(
         "zone": {"id": zone.id, "name": zone.name, "type": str(zone.type), "supervised": zone.supervised}
         | ({"area": zone.area} if zone.area else {})
         | ({"kind": zone.kind} if zone.kind else {}),
+        **({"held_back": held_back} if held_back else {}),
         "state": row.state,
         "cause": cause,
         "room": zone.room_id,

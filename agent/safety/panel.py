@@ -36,12 +36,14 @@ _RESTORED_BY: Final = {begun: restored for restored, begun in zones.RESTORES.ite
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One thing to be told of a zone. `cause` is the input state behind it; `part` tells apart several of one event."""
+    """One thing to be told of a zone. `cause` is the input state behind it; `part` tells apart several of one event;
+    `held_back` counts what a door that chatters did before, untold."""
 
     meaning: Meaning
     cause: InputState
     incident: Incident | None
     part: str
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,10 @@ class Panel:
             self._swings[zone_id, meaning] = after
             zone, state = self._zones[zone_id], self._states[zone_id]
             incident = self._open.get((str(meaning), f"zone/{zone_id}"))
-            if incident is None:
+            if meaning is Meaning.DOOR_OPENED and (due.update or due.restore):
+                stands = Meaning.DOOR_OPENED if state.input is InputState.ALARM else Meaning.DOOR_CLOSED
+                changes.append(self._changed(zone, False, [Told(stands, state.input, None, "", due.untold)]))
+            elif incident is None:
                 if swinger.is_over(after, now.mono_ns):
                     del self._swings[zone_id, meaning]
             elif due.restore:
@@ -282,7 +287,13 @@ class Panel:
             return [Told(meaning, cause, incident, part)] if now_told else []
         begun = zones.RESTORES.get(meaning)
         if begun is None:
-            return [Told(meaning, cause, None, part)]
+            key, most = (zone.id, Meaning.DOOR_OPENED), swinger.DOOR_SWINGS
+            swing = self._swings.get(key, Swing())
+            if meaning is Meaning.DOOR_OPENED:
+                self._swings[key], told_now = swinger.triggered(swing, "", now.mono_ns, most)
+            else:
+                self._swings[key], told_now = swinger.restored(swing, now.mono_ns, most)
+            return [Told(meaning, cause, None, part)] if told_now else []
         if begun is not Meaning.PANIC:
             self._swings[key], over = swinger.restored(swing, now.mono_ns)
             if not over:

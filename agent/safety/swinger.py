@@ -12,6 +12,9 @@ from typing import Final
 SWINGS: Final = 3
 """More triggers than this within `WITHIN_S` are a chatter: a door that is used, or a person who tries it, does less."""
 
+DOOR_SWINGS: Final = 60
+"""More openings than this of a door that is not armed are no people: one in a second, for a minute."""
+
 WITHIN_S: Final = 60.0
 
 UPDATE_EVERY_S: Final = 10.0
@@ -22,20 +25,20 @@ UPDATE_EVERY_S: Final = 10.0
 class Swing:
     """One kind of incident of one zone. Times are monotonic ns.
 
-    `triggers_ns` are the newest triggers; `told_ns` is when an alert of `incident_id` last went out; `untold` says that
-    an update waits; `restored_ns` is when its cause ended, while that is not told.
+    `triggers_ns` are the newest triggers; `told_ns` is when an alert of `incident_id` last went out; `untold` counts
+    the triggers since then; `restored_ns` is when its cause ended, while that is not told.
     """
 
     triggers_ns: tuple[int, ...] = ()
     told_ns: int = 0
     incident_id: str = ""
-    untold: bool = False
+    untold: int = 0
     restored_ns: int | None = None
 
 
-def swings(swing: Swing, now_ns: int) -> bool:
-    """Whether the contact chatters."""
-    return sum(now_ns - each <= WITHIN_S * 1e9 for each in swing.triggers_ns) > SWINGS
+def swings(swing: Swing, now_ns: int, most: int = SWINGS) -> bool:
+    """Whether the contact chatters: more than `most` triggers within a minute."""
+    return sum(now_ns - each <= WITHIN_S * 1e9 for each in swing.triggers_ns) > most
 
 
 def is_over(swing: Swing, now_ns: int) -> bool:
@@ -43,36 +46,39 @@ def is_over(swing: Swing, now_ns: int) -> bool:
     return not any(now_ns - each <= WITHIN_S * 1e9 for each in swing.triggers_ns)
 
 
-def triggered(swing: Swing, incident_id: str, now_ns: int) -> tuple[Swing, bool]:
+def triggered(swing: Swing, incident_id: str, now_ns: int, most: int = SWINGS) -> tuple[Swing, bool]:
     """After one more trigger, which belongs to the incident; whether it is told now."""
-    after = replace(swing, triggers_ns=(*swing.triggers_ns[-SWINGS:], now_ns), restored_ns=None)
+    after = replace(swing, triggers_ns=(*swing.triggers_ns[-most:], now_ns), restored_ns=None)
     held_back = (
-        swings(after, now_ns) and incident_id == swing.incident_id and now_ns - swing.told_ns < UPDATE_EVERY_S * 1e9
+        swings(after, now_ns, most)
+        and incident_id == swing.incident_id
+        and now_ns - swing.told_ns < UPDATE_EVERY_S * 1e9
     )
     if held_back:
-        return replace(after, untold=True), False
-    return replace(after, told_ns=now_ns, incident_id=incident_id, untold=False), True
+        return replace(after, untold=swing.untold + 1), False
+    return replace(after, told_ns=now_ns, incident_id=incident_id, untold=0), True
 
 
-def restored(swing: Swing, now_ns: int) -> tuple[Swing, bool]:
+def restored(swing: Swing, now_ns: int, most: int = SWINGS) -> tuple[Swing, bool]:
     """After its cause ended; whether that is so now, or waits for the contact to keep quiet."""
-    if swings(swing, now_ns):
+    if swings(swing, now_ns, most):
         return replace(swing, restored_ns=now_ns), False
-    return replace(swing, untold=False, restored_ns=None), True
+    return replace(swing, untold=0, restored_ns=None), True
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be told now."""
+    """What is to be told now, and how many triggers were held back for it."""
 
     update: bool = False
     restore: bool = False
+    untold: int = 0
 
 
 def tick(swing: Swing, now_ns: int) -> tuple[Swing, Due]:
     """What time brings."""
     if swing.restored_ns is not None and now_ns - swing.restored_ns >= UPDATE_EVERY_S * 1e9:
-        return replace(swing, untold=False, restored_ns=None), Due(restore=True)
+        return replace(swing, untold=0, restored_ns=None), Due(restore=True, untold=swing.untold)
     if swing.untold and now_ns - swing.told_ns >= UPDATE_EVERY_S * 1e9:
-        return replace(swing, untold=False, told_ns=now_ns), Due(update=True)
+        return replace(swing, untold=0, told_ns=now_ns), Due(update=True, untold=swing.untold)
     return swing, Due()

@@ -145,6 +145,27 @@ def test_a_chattering_line_stays_one_incident() -> None:
     assert house.panel._swings == {}, "nothing of it is kept"
 
 
+def test_a_door_that_rattles_all_day_is_told_now_and_then_and_used_by_people_each_time() -> None:
+    house = House()
+    told: list[Meaning] = []
+    for _ in range(1200):
+        told += house.sees(WINDOW, ALARM)
+        told += house.sees(WINDOW, NORMAL)
+        told += house.passes(0.5)
+    assert told[:120] == [Meaning.DOOR_OPENED, Meaning.DOOR_CLOSED] * 60
+    assert 55 <= len(told) - 120 <= 65, "one in ten seconds"
+    held_back = sum(each.held_back for change in house.changes for each in change.told)
+    told_alone = sum(each.meaning is Meaning.DOOR_OPENED for change in house.changes for each in change.told)
+    assert 1200 - 20 <= held_back + told_alone <= 1200, "and each is counted"
+    assert house.panel.open_incidents() == []
+    house.passes(120)
+    assert house.panel._swings == {}
+    for _ in range(100):
+        assert house.sees(WINDOW, ALARM) == [Meaning.DOOR_OPENED]
+        assert house.sees(WINDOW, NORMAL) == [Meaning.DOOR_CLOSED]
+        house.passes(1.5)
+
+
 def test_every_press_is_told_however_fast_they_come() -> None:
     house = House()
     told: list[Meaning] = []

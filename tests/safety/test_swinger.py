@@ -19,7 +19,7 @@ def test_the_first_ones_are_told_and_the_rest_counted() -> None:
     later_ns = swing.told_ns + round(UPDATE_EVERY_S * S)
     assert tick(swing, later_ns - 1)[1] == Due()
     swing, due = tick(swing, later_ns)
-    assert due == Due(update=True)
+    assert due == Due(update=True, untold=50 - SWINGS)
     assert tick(swing, later_ns + 1)[1] == Due()
 
 
@@ -38,7 +38,7 @@ def test_the_end_is_told_once_it_keeps_quiet() -> None:
     again, _ = triggered(swing, "one", end_ns + S)
     assert again.restored_ns is None
     assert not tick(swing, end_ns + round(UPDATE_EVERY_S * S) - 1)[1].restore
-    assert tick(swing, end_ns + round(UPDATE_EVERY_S * S))[1] == Due(restore=True)
+    assert tick(swing, end_ns + round(UPDATE_EVERY_S * S))[1] == Due(restore=True, untold=10 - SWINGS)
 
 
 def test_a_door_that_is_used_now_and_then_does_not_chatter() -> None:
