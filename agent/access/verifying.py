@@ -190,6 +190,9 @@ def _for_people(screen: Screen, report: Report, verdict: str, where: tzinfo, ask
             screen.t(f"日志第 {n} 行：某卷的日志曾不一致，已另存", f"journal row {n}: a copy was another one, kept"),
             YELLOW,
         )
+    for n in review.exposed:
+        zh, en = f"日志第 {n} 行：设备密钥曾可被其他用户读取", f"journal row {n}: other users could read the device key"
+        screen.line(screen.t(zh, en), YELLOW)
     for each in review.signers.values():
         since = shown(each.since_ns, where)
         signed = screen.t(f"{each.checkpoints} 次签名，始于 {since}", f"{each.checkpoints} signatures since {since}")
@@ -249,6 +252,7 @@ def _for_programs(report: Report, verdict: str) -> dict[str, Any]:
         "journal": {
             "n": review.head.n, "hash": review.head.hash, "checkpoints": review.checkpoints,
             "newest_checkpoint": {"n": newest.n, "at_ns": newest.at_ns} if newest else None, "forks": review.forks,
+            "key_was_open": review.exposed,
         },
         "keys": [
             {

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtspServer]:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory, server: RtspServer) -> Recording:
-    """A facility that recorded and signed three segments and was then stopped; to be copied, not changed."""
+    """A facility that recorded four segments in three runs, signed them and was stopped; to be copied, not changed."""
     found = Recording(tmp_path_factory.mktemp("past"), {"one": server.url("a.mp4")})
     found.make_volume()
     try:
-        found.start()
-        until(lambda: len(found.files("one")) >= 4, 60, "four segments")
-        call(found.runtime / "record.sock", "checkpoint", timeout_s=30)
-        assert verify(found)["verdict"] == "consistent", "while it records"
-        assert found.stop() == 0
+        for files in (2, 3, 4):  # two of one run, and then a run for each: a segment takes ten seconds
+            found.start()
+            until(partial(_has_files, found, files), 60, f"segment {files} is begun")
+            until(lambda: found.is_recording("one"), 20, "it is recorded")
+            if files == 4:
+                call(found.runtime / "record.sock", "checkpoint", timeout_s=30)
+                assert verify(found)["verdict"] == "consistent", "while it records"
+            assert found.stop() == 0
     finally:
         found.close()
     return found
@@ -316,6 +320,10 @@ def test_the_record_process_never_loads_the_library_that_signs(facility: Recordi
     until(lambda: facility.status()["checkpoint"], 20, "it signs")
     assert "cryptography" not in Path(f"/proc/{facility.pid}/maps").read_text()
     os.kill(facility.pid, signal.SIGTERM)
+
+
+def _has_files(facility: Recording, count: int) -> bool:
+    return len(facility.files("one")) >= count
 
 
 def _signed(facility: Recording, after_n: int) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from agent.access.console import Screen
 from agent.access.verifying import Asked, run
 from agent.access.verifying import Place as Verified
 from agent.footage.custody import journal_copy
+from agent.footage.custody.checkpoints import Checkpoints
 from agent.footage.custody.evidence import FindingKind
 from agent.footage.custody.packing import Packing
 from agent.footage.custody.proof import prove
@@ -190,3 +191,34 @@ def test_an_index_of_an_earlier_version_is_still_verified(place: Place) -> None:
             connection.execute(f"DROP TABLE {table}")
         connection.commit()
     assert place.kinds() == []
+
+
+def test_a_key_that_others_could_read_is_closed_told_and_noted(place: Place) -> None:
+    place.record(2, age_days=1)
+    place.sign()
+    key = place.folder / "device.key"
+    key.chmod(0o644)
+    place.sign()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert [fault.subject for fault in place.checkpoints.faults()] == ["key/readable"]
+    exposed = place.verify().review.exposed
+    assert len(exposed) == 1
+    out = io.StringIO()
+    verified = Verified(place.index.path, [place.volume.path], "f1", UTC)
+    assert run(Screen("en", out, out), verified, Asked(), as_json=False) == 0
+    assert f"journal row {exposed[0]}: other users could read the device key" in out.getvalue()
+    place.clock.move(86_401)
+    assert place.checkpoints.faults() == []
+    place.sign()
+    assert place.verify().review.exposed == exposed
+
+
+def test_a_tombstone_cannot_say_itself_how_long_footage_had_to_be_kept(place: Place) -> None:
+    place.record(4, age_days=10)
+    place.sign()
+    place.delete(1, minimum_days=0)
+    assert place.kinds() == [(FindingKind.REMOVED, 1)]
+    shorter = {"minimum_days": 7, "target_days": 90, "overwrite": False}
+    Checkpoints(place.index, place.journal, place.clock, place.folder, "f1", shorter).step(place.clock.stamp())
+    place.delete(2, minimum_days=7)
+    assert place.kinds() == [(FindingKind.REMOVED, 1)], "a policy of fewer days is in the journal, for everybody to see"

@@ -26,6 +26,9 @@ from typing import Any, Final
 
 from agent.footage.custody.journal_chain import Head, Row, canonical
 
+KEY_WAS_OPEN: Final = "key_was_open"
+"""`what` of the journal row `policy` {what, fingerprint} that tells that other users could read the key."""
+
 _CHECKPOINT: Final = "yunjian-checkpoint-1"
 _EXPORT: Final = "yunjian-export-1"
 

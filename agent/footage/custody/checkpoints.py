@@ -9,6 +9,7 @@ Invariants
 4. A segment that was not closed as it was recorded is named in the first checkpoint that signs beyond it: nobody can
    say later of another one that a power cut had damaged it.
 5. What retention may do stands in the journal from the start on with which it may.
+6. That others could read the key is told for a day, and noted for ever: who copied it can sign whatever he likes.
 """
 
 import base64
@@ -17,12 +18,14 @@ import sqlite3
 import string
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent.clock import Clock
 from agent.facts import ConditionKind, Stamp, Text
 from agent.footage.custody.checkpoint import (
+    KEY_WAS_OPEN,
     Checkpoint,
     NoCheckpoint,
     StreamHead,
@@ -33,7 +36,7 @@ from agent.footage.custody.checkpoint import (
     text_to_sign,
     unsigned,
 )
-from agent.footage.custody.device_key import DeviceKey, KeyUnusable, device_key
+from agent.footage.custody.device_key import DeviceKey, KeyUnusable, close_to_others, device_key
 from agent.footage.custody.journal import Journal, JournalWaits
 from agent.footage.custody.journal_chain import Kind, Row
 from agent.footage.custody.journal_rows import newest
@@ -80,6 +83,8 @@ class Checkpoints:
         self._noted = False
         self._changed: Row | None = None
         """The row of a key that replaced another one."""
+        self._open_until_ns = 0
+        """Until when it is told that others could read the key (monotonic)."""
         self._unusable: str | None = None
         self._try_key_ns = 0
         self._due_ns = 0
@@ -117,12 +122,16 @@ class Checkpoints:
         """A key that cannot be used, and one that is not the one that signed before."""
         if self._unusable is not None:
             return [Fault(ConditionKind.EVIDENCE_BROKEN, "key/device", (("detail", self._unusable),))]
+        found: list[Fault] = []
+        if self._clock.mono_ns() < self._open_until_ns:
+            text = "other users could read the device key: who copied it can forge evidence"
+            found.append(Fault(ConditionKind.EVIDENCE_BROKEN, "key/readable", (("detail", text),)))
         changed = self._changed
         if changed is None or self._clock.wall_ns() - changed.at_ns > TOLD_FOR_NS:
-            return []
+            return found
         told = changed.told()
         detail = (("detail", f"another device key than before ({told.get('why')})"), ("key", str(told["fingerprint"])))
-        return [Fault(ConditionKind.EVIDENCE_BROKEN, "key/device", detail)]
+        return [*found, Fault(ConditionKind.EVIDENCE_BROKEN, "key/device", detail)]
 
     def status(self) -> dict[str, Any]:
         """Fingerprint and newest checkpoint: what is to be published outside the machine."""
@@ -141,7 +150,16 @@ class Checkpoints:
         if not self._noted:
             self._note_key(self._key)
             self._noted = True
+        if close_to_others(self._key.path):
+            self._key = replace(self._key, was_open=True)
+        if self._key.was_open:
+            self._note_open(self._key)
         return True
+
+    def _note_open(self, key: DeviceKey) -> None:
+        self._journal.append(Kind.POLICY, {"what": KEY_WAS_OPEN, "fingerprint": key.fingerprint})
+        self._key = replace(key, was_open=False)
+        self._open_until_ns = self._clock.mono_ns() + TOLD_FOR_NS
 
     def _note_policy(self) -> None:
         if self._policy_noted or self._journal.head is None:

@@ -6,6 +6,7 @@ Invariants
 1. A private key is never written over: one that cannot be used is kept as `device.key.damaged-<time>`.
 2. A new key is made only where there is none or a damaged one; a disk that cannot be read makes none.
 3. The private key is in no memory but that of `signer`, a child that lives for one signature.
+4. A private key that others could read is closed to them at once, and that it was open is told.
 """
 
 import base64
@@ -16,7 +17,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -42,11 +43,12 @@ class KeyUnusable(Exception):
 @dataclass(frozen=True, slots=True)
 class DeviceKey:
     """The key of this device. `lost` says why a new one was made although there had been another: `damaged`,
-    `gone`, or "" when there was none to lose."""
+    `gone`, or "" when there was none to lose. `was_open`: other users could have read it until now."""
 
     path: Path
     public: bytes
     lost: str = ""
+    was_open: bool = field(default=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -79,10 +81,17 @@ def device_key(folder: Path, stamp: str) -> DeviceKey:
         log.error("the device key cannot be used (%s): it is kept as %s, and a new one is made", error, aside.name)  # noqa: TRY400
         _on_disk(lambda: path.rename(aside))
         public = _make(path)
-    _on_disk(lambda: _close_to_others(path))
+    was_open = close_to_others(path)
     if public_key(folder) != public:
         _on_disk(lambda: _tell(told, public))
-    return DeviceKey(path, public, lost)
+    return DeviceKey(path, public, lost, was_open)
+
+
+def close_to_others(path: Path) -> bool:
+    """Make the private key readable by its user alone; whether it was readable by others. Raises KeyUnusable."""
+    found: list[bool] = []
+    _on_disk(lambda: found.append(_close(path)))
+    return found[0]
 
 
 def public_key(folder: Path) -> bytes | None:
@@ -127,10 +136,12 @@ def _ask(verb: str, path: Path, data: bytes = b"") -> bytes:
         raise KeyUnusable("the signer said something else than a key") from error
 
 
-def _close_to_others(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        log.warning("%s could be read by others; its mode is 0600 again", path)
+def _close(path: Path) -> bool:
+    is_open = bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    if is_open:
+        log.error("%s could be read by others; its mode is 0600 again", path)
         path.chmod(0o600)
+    return is_open
 
 
 def _tell(path: Path, public: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agent.facts import Text
 from agent.fingerprint import NoPublicKey, fingerprint
-from agent.footage.custody.checkpoint import Checkpoint, NoCheckpoint, StreamHead, read_checkpoint
+from agent.footage.custody.checkpoint import KEY_WAS_OPEN, Checkpoint, NoCheckpoint, StreamHead, read_checkpoint
 from agent.footage.custody.evidence import Deleted, Finding, FindingKind, Gone, HeldRange, Mark
 from agent.footage.custody.journal_chain import Head, Kind, Row, follows
 
@@ -51,7 +51,11 @@ class Review:
     holds: list[HeldRange] = field(default_factory=list)
     signers: dict[str, Signer] = field(default_factory=dict)
     forks: list[int] = field(default_factory=list)
+    exposed: list[int] = field(default_factory=list)
+    """Rows that tell that others could read the key."""
     overwriting_from: list[tuple[int, bool]] = field(default_factory=list)
+    minimums: list[tuple[int, int]] = field(default_factory=list)
+    """From which row on footage had to be kept for how many days."""
     _keys: dict[str, bytes] = field(default_factory=dict)
     _open_holds: dict[str, int] = field(default_factory=dict)
 
@@ -86,6 +90,11 @@ class Review:
             allowed = value
         return allowed
 
+    def least_days(self, n: int) -> int:
+        """The fewest days that any policy up to journal row `n` required; 0 when there was none. What was ordered under
+        one may be deleted under the next."""
+        return min((days for since, days in self.minimums if since < n), default=0)
+
     def held(self, camera: str, gone: Gone, deleted: Deleted) -> bool:
         """Whether a hold of the journal covered a segment when it was deleted."""
         return any(hold.covers(camera, gone, deleted) for hold in self.holds)
@@ -106,7 +115,7 @@ class Review:
         )
         return Deleted(
             row.n, str(told["before"]), str(told["after"]), str(told["reason"]), int(told["deleted_ns"]),
-            int(told["minimum_days"]), gone, self.overwriting(row.n),
+            max(int(told["minimum_days"]), self.least_days(row.n)), gone, self.overwriting(row.n),
         )  # fmt: skip
 
     def _broken(self, row: Row) -> Text:
@@ -126,6 +135,10 @@ class Review:
             case Kind.POLICY:
                 if "overwrite" in row.told():
                     self.overwriting_from.append((row.n, row.told()["overwrite"] is True))
+                if type(row.told().get("minimum_days")) is int:
+                    self.minimums.append((row.n, row.told()["minimum_days"]))
+                if row.told().get("what") == KEY_WAS_OPEN:
+                    self.exposed.append(row.n)
             case Kind.FORK:
                 self.forks.append(row.n)
             case Kind.TOMBSTONE:

@@ -1,7 +1,7 @@
 """Keeps the journal in footage.db small: that may lie on a memory card, and the journal is for ever.
 
 What is old goes from the table into packs, and when these are more than `MOST_PACKED_BYTES`, the oldest give their rows
-up to the volumes, whose copies have all of them (decision 13).
+up to the volumes, whose copies have all of them (decision 14).
 
 Invariants
 1. A turn packs one thousand rows, or gives up one pack: it takes a tenth of a second.
