@@ -209,8 +209,10 @@ class Bus:
             raise OSError("the port takes no bytes")
         hearing = Hearing(question, self._echoes)
         deadline_ns = asked_ns + self._patience_ns(question)
-        answer = None
-        while answer is None and (left_ns := deadline_ns - self._clock.mono_ns()) > 0:
+        answer, left_ns = None, 1
+        # What has come by the end of patience is read, however late this thread is: a busy machine is no silent module.
+        while answer is None and left_ns > 0:
+            left_ns = max(0, deadline_ns - self._clock.mono_ns())
             happened = self._wakeable.wait({fd: select.POLLIN}, left_ns / 1e9).get(fd, 0)
             if happened:
                 answer = hearing.feed(_read(fd, happened))
