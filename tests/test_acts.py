@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,8 +12,8 @@ import pytest
 from agent import audit
 from agent.delivery import rows
 from agent.facts import ClockQuality, InputState
-from agent.inbox import AreaAsk, Site, SnapshotReport
-from agent.safety.arming import Arm, Bypass, Disarm, Unbypass, area_of
+from agent.inbox import AreaAsk, Call, Site, SnapshotReport
+from agent.safety.arming import Act, Arm, Bypass, Disarm, Unbypass, area_of
 from agent.safety.calendar import Calendar, Span
 from agent.safety.incidents import Happening
 from agent.safety.zones import Zone, ZoneType
@@ -43,6 +44,10 @@ def calendar_site(spans: tuple[Span, ...], disarms: bool = True) -> Site:
 def closed(made: Office) -> None:
     made.desk.post(SnapshotReport("B1", dict.fromkeys(range(5), NORMAL), made.clock.stamp()))
     made.turn(2)
+
+
+def _leaving(made: Office) -> bool:
+    return bool(made.desk.area_list()[0]["phase"] == "exit_delay")
 
 
 @pytest.fixture
@@ -163,6 +168,31 @@ def test_nothing_a_person_does_holds_before_it_is_stored(desk: Office) -> None:
     desk.settle()
     assert desk.desk.area_list()[0]["phase"] == "exit_delay"
     assert len(desk.police.alerts("door_forced")) == 1, "opened between the word and its commit"
+
+
+def test_what_the_calendar_did_between_a_word_and_its_commit_stays(tmp_path: Path) -> None:
+    minute = START_WALL_NS // 60_000_000_000 % 1440 + 8 * 60  # of the day in Shanghai
+    site = calendar_site((Span(minute - 60, minute + 10),))
+    cases: list[tuple[Act, list[str]]] = [(Arm("王芳"), []), (Bypass("王芳", "Z03", "窗坏了"), ["Z03"])]
+    for act, bypassed in cases:
+        path = tmp_path / f"{type(act).__name__}.db"
+        with office(path, site=site) as made:
+            closed(made)
+            answers: list[object] = []
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                made.desk.post(AreaAsk("", act, answers.append))
+                made.clock.move(600)
+                made.desk.post(Call(made.desk.turn))
+                until(partial(_leaving, made), 5, "the calendar arms")
+                assert answers == []
+                other.execute("ROLLBACK")
+            made.settle()
+            (area,) = made.desk.area_list()
+            assert (area["phase"], area["who"], area["bypassed"]) == ("exit_delay", "calendar", bypassed)
+        with office(path, site=site) as again:
+            (area,) = again.desk.area_list()
+            assert (area["phase"], area["who"], area["bypassed"]) == ("armed", "calendar", bypassed)
 
 
 def test_with_a_store_that_fails_a_person_is_refused(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:

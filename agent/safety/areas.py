@@ -68,7 +68,7 @@ class Areas:
         area, current = self._areas[area_id], self._states[area_id]
         if current is not before:
             self._changed[area_id] = None  # what was stored is not where it stands
-        if current.acts != before.acts:
+        if current.acts != before.acts and isinstance(act, Arm | Disarm):
             return ()
         was_armed = {zone for zone in area.zones if arming.armed(area, current, zone)}
         match act:

@@ -1,12 +1,16 @@
 """An armed area through kill -9 of the alarm process: as armed as before, and a forced door is told."""
 
+import random
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from agent.wire import Refused
+from agent.wire import Refused, WireError
 from tests.fakes.broker import LoopbackBroker
 from tests.fakes.panel import Panel
 from tests.fakes.waiting import until
@@ -60,6 +64,29 @@ def test_what_was_opened_while_the_process_was_dead_is_told(panel: Panel) -> Non
     panel.board.door(True)
     panel.start(wait=False)
     until(lambda: panel.taken("police", "door_forced", "triggered"), 20, "the forced door is told")
+
+
+def test_killed_at_random_moments_it_is_never_other_than_it_answered(panel: Panel) -> None:
+    moments = random.Random(5)
+    panel.start()
+    phase = "disarmed"
+    for _ in range(10):
+        verb, wanted = ("arm", "armed") if phase == "disarmed" else ("disarm", "disarmed")
+        answers: list[str] = []
+
+        def ask(verb: str = verb, answers: list[str] = answers) -> None:
+            with suppress(WireError):
+                answers.append(str(panel.ask(verb, who="王芳")["phase"]))
+
+        person = threading.Thread(target=ask, name="person")
+        person.start()
+        time.sleep(moments.random() * 0.02)
+        panel.end(signal.SIGKILL)
+        person.join(20)
+        panel.start()
+        now = _phase(panel)
+        assert now in ([wanted] if answers else [phase, wanted]), f"{verb} answered {answers}"
+        phase = now
 
 
 def test_no_verb_takes_the_button_out(panel: Panel) -> None:
