@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from firmware_bridge import messages as say
+from firmware_bridge.eeprom import PLACES, cells_of
 from firmware_bridge.frame import Kind
 from firmware_bridge.messages import ResetCause
 from tests.fakes.board_core import Core
@@ -26,7 +27,7 @@ class Life:
         self._deeds: list[tuple[int, Callable[[], None]]] = [
             (8, self._wait), (8, self._press), (3, self._read), (3, self._wires), (6, self._commit), (2, self._host),
             (6, self._say), (3, self._misnumbered), (3, self._noise), (2, self._spoilt), (2, self._reset),
-            (3, self._cut), (1, self._long), (2, self._crowd), (1, self._wrap),
+            (3, self._cut), (1, self._long), (2, self._crowd), (1, self._wrap), (3, self._draw_out),
         ]  # fmt: skip
 
     def live(self, deeds: int) -> None:
@@ -63,6 +64,15 @@ class Life:
         for _ in range(self.chance.randrange(3, 25)):
             self.twins.adcs[self.chance.randrange(4)] = self.chance.choice((NORMAL, ALARM))
             self._turns(4)
+
+    def _draw_out(self) -> None:
+        """Whatever is to be said is asked for, sometimes the session begins anew, and then all of it is received."""
+        for wanted in self.chance.choices((1, 2, 9), k=self.chance.randrange(7)):
+            self.twins.hear(self.twins.frame(Kind.GET, 0, 0, bytes((wanted,)), (True, False), True))
+        if self.chance.random() < 0.5:
+            self.twins.hear(self.twins.frame(Kind.RESET, 0, 0, b"\x01", (False, False), True))
+        for _ in range(self.chance.randrange(30)):
+            self.twins.hear(self.twins.frame(Kind.HEARTBEAT, 0, 1, b"", (False, False), True))
 
     def _wires(self) -> None:
         self.twins.to_board_ok = self.chance.random() < 0.7
@@ -171,3 +181,21 @@ class Life:
 @pytest.mark.parametrize("seed", range(8))
 def test_two_lives_are_one(core: Core, seed: int) -> None:
     Life(core, seed).live(250)
+
+
+def test_a_full_ring_takes_the_cell_of_a_button_that_is_held(core: Core) -> None:
+    twins = Twins(core, 0)
+    twins.adcs[3] = ALARM
+    for _ in range(60):
+        twins.turn(10)
+    twins.commit(0)
+    twins.turn(10)
+    assert [cell.committed for cell in cells_of(twins.image) if cell is not None] == [True]
+    twins.to_host_ok = False
+    for press in range(20):
+        for adc in (ALARM, NORMAL):
+            twins.adcs[press % 3] = adc
+            for _ in range(5):
+                twins.turn(10)
+            twins.assert_same()
+    assert [cell.committed for cell in cells_of(twins.image) if cell is not None] == [False] * PLACES
