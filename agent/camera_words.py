@@ -35,6 +35,7 @@ class Why(StrEnum):
     RECORDER_KILLED = "recorder_killed"
     MACHINE_OFF = "machine_off"
     QUEUE_FULL = "queue_full"
+    BREAKS_OFTEN = "breaks_often"
     NO_ONVIF = "no_onvif"
     NO_PROFILE = "no_profile"
     DEVICE_SAYS = "device_says"
@@ -69,6 +70,7 @@ _WORDS: Final = {
     Why.MACHINE_OFF: Text("机器断电或重启", "the machine was off"),
     Why.PACKETS_MISSING: Text("缺少 {} 秒的数据包", "packets of {} s are missing"),
     Why.QUEUE_FULL: Text("磁盘太慢，丢弃了数据包", "packets had to be dropped: the disk is too slow"),
+    Why.BREAKS_OFTEN: Text("10 分钟内连接中断 {} 次以上", "{} connections or more broke off within 10 minutes"),
     Why.NO_ONVIF: Text("该地址上的服务不是 ONVIF：{}", "what answers there speaks no ONVIF: {}"),
     Why.NO_PROFILE: Text("设备没有可录的 ONVIF 配置", "the device has no ONVIF profile that can be recorded"),
     Why.DEVICE_SAYS: Text("设备答复：{}", "the device says: {}"),

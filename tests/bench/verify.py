@@ -18,7 +18,8 @@ from statistics import median
 from agent.footage import rows as tables
 from agent.footage.chain import FIRST, hash_bytes, link
 from agent.footage.disk.files import Volume, create_volume
-from agent.footage.index import Index, prepare
+from agent.footage.index import Index
+from agent.footage.index_file import prepare
 from agent.footage.naming import camera_uuid, segment_path
 from agent.footage.rows import SegmentRow
 from tests.bench.row import Row

@@ -12,8 +12,8 @@ import pytest
 
 from agent.camera_address import Address, NoPassword
 from agent.clock import SystemClock
-from agent.footage.recording.arrivals import Arrived, Ended, Item, Opened, Overflowed, Trouble
-from agent.footage.recording.camera import MAX_WAITING_BYTES, Camera
+from agent.footage.recording.arrivals import MAX_WAITING_BYTES, Arrived, Ended, Item, Opened, Overflowed, Trouble
+from agent.footage.recording.camera import Camera
 from tests.fakes.camera import RtspServer, ScriptedServer, make_clip, mute, wrong_password
 from tests.fakes.clock import MovedClock
 from tests.fakes.streamed import StreamedCamera, encoded

@@ -20,10 +20,11 @@ import av
 
 from agent.footage.chain import SHA256, link
 from agent.footage.disk.files import check_volume
-from agent.footage.index import Index, IndexBroken
+from agent.footage.index import Index
+from agent.footage.index_file import IndexBroken
 from agent.footage.mending.recovery import open_gaps, recover
 from agent.footage.naming import camera_uuid, parse_name
-from agent.footage.recording.reel import MAIN
+from agent.footage.recording.plan import MAIN
 from tests.fakes.encoded import Picture, aac, nals, number_in, numbered
 from tests.fakes.recording import FACILITY
 from tests.fakes.scripted_camera import ScriptedCamera, Sound, Unit, steady
