@@ -232,12 +232,16 @@ class NeverDisarmed(RuleBasedStateMachine):
     def it_is_started_again_with_other_settings(self, zones: list[dict[str, Any]], areas: list[dict[str, Any]]) -> None:
         wall_ns, mono_ns, quality = self.desk.clock.wall_ns(), self.desk.clock.mono_ns(), self.desk.clock.now_quality
         latched = {each.id for each in self.desk.incidents() if each.latched}
+        armed = {area["id"] for area in self.desk.desk.area_list() if area["phase"] != "disarmed"}
         self.stop()
         self.configure(zones, areas)
         self.start()
         self.desk.clock.boot(wall_ns, mono_ns)
         self.desk.clock.now_quality = quality
         assert latched <= {each.id for each in self.desk.incidents()}, "forgotten by a restart"
+        for area in self.desk.desk.area_list():
+            if area["id"] in armed - set(self.site.calendars):
+                assert area["phase"] != "disarmed", "disarmed by a restart"
 
     @invariant()
     def armed(self) -> None:
