@@ -29,7 +29,7 @@ class Bands:
     """ADC counts of 1023 for a 4k7/4k7 end-of-line pair; between the bands the line has drifted: FAULT."""
 
     short_below: int = 150
-    normal_from: int = 400
+    normal_from: int = 490
     normal_to: int = 570
     alarm_from: int = 631
     alarm_to: int = 800

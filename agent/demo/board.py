@@ -36,7 +36,7 @@ from firmware_bridge.messages import Config, InputKind, ResetCause
 
 log = logging.getLogger(__name__)
 
-ADC_OF: Final = {"normal": 485, "alarm": 715, "open": 1010, "short": 40, "fault": 600}
+ADC_OF: Final = {"normal": 511, "alarm": 715, "open": 1010, "short": 40, "fault": 600}
 """What the ADC reads in each state of a 4k7/4k7 end-of-line pair: the middle of its band."""
 
 _NOISE_COUNTS: Final = 3

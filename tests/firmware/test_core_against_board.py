@@ -23,7 +23,7 @@ from tests.firmware.twins import UID, Twins
 pytestmark = pytest.mark.needs_debian("gcc")
 
 INPUTS = 8
-ADCS = st.one_of(st.sampled_from([485, 715, 715, 485, 1010, 40, 600]), st.integers(0, 1023))
+ADCS = st.one_of(st.sampled_from([511, 715, 715, 511, 1010, 40, 600]), st.integers(0, 1023))
 JUMPS_MS = [99, 999, 1000, 3000, 9_999, 10_000, 65_534, 70_000, 1 << 20, 1 << 30]
 u16 = st.integers(0, 0xFFFF)
 small = st.integers(0, 1100)
@@ -69,14 +69,14 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, INPUTS - 1))
     def press_and_release(self, number: int) -> None:
-        for adc in (715, 485):
+        for adc in (715, 511):
             self.twins.adcs[number] = adc
             for _ in range(5):
                 self.twins.turn(10)
 
     @rule()
     def everybody_presses(self) -> None:
-        for adc in (715, 485):
+        for adc in (715, 511):
             self.twins.adcs = [adc] * INPUTS
             for _ in range(5):
                 self.twins.turn(10)
@@ -139,7 +139,7 @@ class SideBySide(RuleBasedStateMachine):
         for _ in range(4):
             self.twins.turn(10)
         for number in numbers:
-            self.twins.adcs[number] = 1200 - self.twins.adcs[number] if self.twins.adcs[number] in (485, 715) else 715
+            self.twins.adcs[number] = 1226 - self.twins.adcs[number] if self.twins.adcs[number] in (511, 715) else 715
         before = self.twins.durable()
         self.twins.core.limits(power=after_bytes)
         for _ in range(5):

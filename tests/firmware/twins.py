@@ -14,7 +14,7 @@ from tests.fakes.board_core import Core
 
 MS = 1_000_000
 UID = bytes.fromhex("0123456789abcdef")
-NORMAL = 485
+NORMAL = 511
 Kept = tuple[list[eeprom.PanicCell], int, int, list[say.Config | None]]
 
 

@@ -14,7 +14,7 @@ from tests.fakes.serial_line import Badness, SerialLine
 
 MS = 1_000_000
 SAMPLE_NS = 10 * MS
-NORMAL, ALARM = 485, 715
+NORMAL, ALARM = 511, 715
 UID = bytes.fromhex("0123456789abcdef")
 Key = tuple[str, int, int]
 

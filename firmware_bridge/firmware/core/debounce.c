@@ -7,7 +7,7 @@ struct config config_default(uint8_t kind)
         .kind = kind,
         .mode = MODE_END_OF_LINE,
         .debounce_ms = kind == INPUT_PANIC ? PANIC_DEBOUNCE_MS : CONTACT_DEBOUNCE_MS,
-        .edge = {150, 400, 570, 631, 800, 930},
+        .edge = {150, 490, 570, 631, 800, 930},
     };
     return config;
 }
