@@ -52,6 +52,9 @@ _WHAT: Final[dict[type[Act], tuple[str, str]]] = {
 }
 """The state in the alert, and the action in the audit."""
 
+_BLIND: Final[dict[type[Act], str]] = {Arm: "clock unknown", Disarm: "clock known again, and open by the calendar"}
+"""Why the calendar did what no change point of it asks for."""
+
 
 class Acts:
     """Carries out what people and the calendar want."""
@@ -181,12 +184,18 @@ class Acts:
         )
         stands = isinstance(act, Disarm) is (state.phase is Phase.DISARMED)
         if area is None or wanted.wish is None or stands:
-            areas.put(wanted.area_id, replace(state, calendar_ns=wanted.applied_ns))
+            # What it wants by the true time is more than what was done for want of it.
+            blind = state.blind and (wanted.blind or wanted.wish is None)
+            areas.put(wanted.area_id, replace(state, calendar_ns=wanted.applied_ns, blind=blind))
             self.store_areas()
             return
         decided = areas.decide(area.id, act, _moment(now))
-        areas.put(area.id, replace(decided, calendar_ns=wanted.applied_ns))
-        self._bring_out(area, act, areas.state_of(area.id), areas.take_changed(), now, after=None, refused=None)
+        blind = wanted.blind and isinstance(act, Arm)
+        areas.put(area.id, replace(decided, calendar_ns=wanted.applied_ns, blind=blind))
+        why = _BLIND[type(act)] if wanted.blind else ""
+        self._bring_out(
+            area, act, areas.state_of(area.id), areas.take_changed(), now, after=None, refused=None, why=why
+        )
         self._tell_zones()
 
     def store_areas(self) -> bool:
@@ -212,6 +221,7 @@ class Acts:
             "zones": sorted(area.zones),
             "bypassed": sorted(state.bypassed),
             "waiting": sorted(state.waiting),
+            "blind": state.blind,
         }
 
     def _bring_out(
@@ -223,10 +233,11 @@ class Acts:
         now: Stamp,
         after: Callable[[], None] | None,
         refused: Callable[[], None] | None,
+        why: str = "",
     ) -> None:
         what, action = _WHAT[type(act)]
         zone = self._panel.zone_named(act.zone) if isinstance(act, Bypass | Unbypass) else None
-        why = act.why if isinstance(act, Bypass) else ""
+        why = act.why if isinstance(act, Bypass) else why
         subject = f"area/{area.id}" if zone is None else f"zone/{zone.id}"
         detail: dict[str, Any] = {"bypassed": sorted(state.bypassed)} if isinstance(act, Arm) else {}
         if why:

@@ -225,7 +225,8 @@ class Desk:
             self._tell_change(change, None, now)
         areas = self.panel.areas
         applied_ns = {area.id: areas.state_of(area.id).calendar_ns for area in areas.all}
-        for wanted in self._calendars.turn(applied_ns, now):
+        blind = [area.id for area in areas.all if areas.state_of(area.id).blind]
+        for wanted in self._calendars.turn(applied_ns, now, blind):
             self._acts.by_calendar(wanted)
         for area in areas.all:
             waiting = areas.state_of(area.id).waiting

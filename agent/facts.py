@@ -140,14 +140,15 @@ class ConditionKind(StrEnum):
     CLOCK_UNKNOWN = "clock_unknown"
     EVIDENCE_BROKEN = "evidence_broken"
     ARMING_INCOMPLETE = "arming_incomplete"
+    OUTPUT_FAILED = "output_failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A state that lasts has begun, is still there, or is over.
 
-    `subject` is `camera/<id>`, `room/<id>`, `area/<id>`, `bridge/<id>`, `platform/<id>`, `process/<name>` or
-    `volume/<path>`; (`kind`, `subject`) names the condition. `detail` holds plain values for people
+    `subject` is `camera/<id>`, `room/<id>`, `area/<id>`, `bridge/<id>`, `output/<id>`, `platform/<id>`,
+    `process/<name>` or `volume/<path>`; (`kind`, `subject`) names the condition. `detail` holds plain values for people
     (never a secret): what was seen, an error text, counts.
     """
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -293,6 +293,66 @@ def test_a_clock_that_is_not_known_arms(tmp_path: Path) -> None:
         assert made.act(Disarm("王芳"))["phase"] == "disarmed"
         made.turn(600)
         assert made.desk.area_list()[0]["phase"] == "disarmed"
+    finally:
+        made.desk.stop()
+        made.store.stop()
+
+
+@pytest.mark.parametrize(("spans", "disarms", "phase"), [
+    ((Span(0, 1440),), True, "disarmed"),
+    ((Span(0, 1440),), False, "armed"),
+    ((), True, "armed"),
+])  # fmt: skip
+def test_what_was_armed_for_want_of_the_time_is_disarmed_when_it_is_open_by_the_calendar(
+    tmp_path: Path, spans: tuple[Span, ...], disarms: bool, phase: str
+) -> None:
+    path = tmp_path / "alarm.db"
+    with _timeless(path, calendar_site(spans, disarms)) as made:
+        made.turn(1)
+        assert [(area["phase"], area["blind"]) for area in made.desk.area_list()] == [("armed", True)]
+        told = [body["data"] for body in made.police.alerts("arming.v1")]
+        assert [(each["state"], each["why"]) for each in told] == [("armed", "clock unknown")]
+    with _timeless(path, calendar_site(spans, disarms)) as made:
+        made.turn(1)
+        assert made.desk.area_list()[0]["blind"], "a restart forgot why it is armed"
+        made.clock.now_quality = ClockQuality.LAST_GOOD
+        made.turn(1)
+        assert made.desk.area_list()[0]["phase"] == "armed", "the time of the last shutdown disarms nothing"
+        made.clock.now_quality = ClockQuality.NTP
+        made.turn(1)
+        assert made.desk.area_list()[0]["phase"] == phase
+        told = [body["data"] for body in made.police.alerts("arming.v1")]
+        if phase == "disarmed":
+            assert (told[-1]["state"], told[-1]["who"]) == ("disarmed", "calendar")
+            assert "clock known again" in told[-1]["why"]
+        else:
+            assert told == []
+
+
+def test_what_a_person_armed_is_not_disarmed_when_the_time_is_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with office(path, site=SITE) as made:
+        closed(made)
+        made.act(Arm("王芳"))
+        made.turn(50)
+    with _timeless(path, calendar_site((Span(0, 1440),))) as made:
+        made.turn(1)
+        assert [(area["phase"], area["blind"]) for area in made.desk.area_list()] == [("armed", False)]
+        made.clock.now_quality = ClockQuality.NTP
+        made.turn(1)
+        assert made.desk.area_list()[0]["phase"] == "armed"
+
+
+@contextmanager
+def _timeless(path: Path, site: Site) -> Iterator[Office]:
+    """A start of a machine that does not know the time."""
+    made = Office(path, site)
+    made.clock.now_quality = ClockQuality.UNKNOWN
+    assert made.store.start(10)
+    made.desk.start()
+    try:
+        made.connect()
+        yield made
     finally:
         made.desk.stop()
         made.store.stop()

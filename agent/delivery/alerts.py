@@ -160,14 +160,20 @@ def area_alert(
         "who": who,
         "bypassed": sorted(state.bypassed),
         "waiting": sorted(state.waiting),
-        **({"zone": {"id": zone.id, "name": zone.name}, "why": why} if zone else {}),
+        **({"zone": {"id": zone.id, "name": zone.name}} if zone else {}),
+        **({"why": why} if zone or why else {}),
     }
     name = zone.name if zone else area.name
     left_out = Text("", "")
     if what == "armed" and state.bypassed:
         listed = ", ".join(sorted(state.bypassed))
         left_out = Text(f"，旁路 {listed}", f", without {listed}")
-    summary = Text(f"{text.zh}：{name}{left_out.zh}（{who}）", f"{text.en}: {name}{left_out.en} ({who})")
+    blind = Text("", "")
+    if why and zone is None:
+        blind = Text("，因时钟不可信" if what == "armed" else "，时钟已恢复", f", {why}")
+    summary = Text(
+        f"{text.zh}：{name}{left_out.zh}{blind.zh}（{who}）", f"{text.en}: {name}{left_out.en}{blind.en} ({who})"
+    )
     return _alert(numbered, "alarm", "arming", f"area/{area.id}", 4, summary, data, None)
 
 

@@ -134,10 +134,13 @@ def _put_incident(db: sqlite3.Connection, incident: Incident) -> None:
 def _put_area(db: sqlite3.Connection, area_id: str, area: AreaState) -> None:
     bypassed, waiting = (json.dumps(sorted(each)) for each in (area.bypassed, area.waiting))
     db.execute(
-        "INSERT OR REPLACE INTO areas (area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (area_id, str(area.phase), area.who, area.since_ns, area.zone, bypassed, waiting, area.calendar_ns),
-    )
+        "INSERT OR REPLACE INTO areas (area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns, blind)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            area_id, str(area.phase), area.who, area.since_ns, area.zone, bypassed, waiting, area.calendar_ns,
+            int(area.blind),
+        ),
+    )  # fmt: skip
 
 
 def _put_deed(db: sqlite3.Connection, deed: audit.Deed) -> audit.Row:
@@ -241,13 +244,13 @@ def read_kept(db: sqlite3.Connection) -> Kept:
 
 
 def _areas(db: sqlite3.Connection) -> dict[str, AreaState]:
-    rows = db.execute("SELECT area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns FROM areas")
+    rows = db.execute("SELECT area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns, blind FROM areas")
     return {
         area_id: AreaState(
             Phase(phase), who, since_ns, zone=zone, bypassed=frozenset(json.loads(bypassed)),
-            waiting=frozenset(json.loads(waiting)), calendar_ns=calendar_ns,
+            waiting=frozenset(json.loads(waiting)), calendar_ns=calendar_ns, blind=bool(blind),
         )
-        for area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns in rows
+        for area_id, phase, who, since_ns, zone, bypassed, waiting, calendar_ns, blind in rows
     }  # fmt: skip
 
 

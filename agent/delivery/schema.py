@@ -81,6 +81,7 @@ MIGRATIONS: tuple[str, ...] = (
         calendar_ns INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE areas ADD COLUMN blind INTEGER NOT NULL DEFAULT 0",
 )
 
 

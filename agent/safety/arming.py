@@ -60,8 +60,9 @@ class AreaState:
 
     `until_ns` is when the delay under way ends (monotonic), `zone` what began the entry delay. `bypassed` zones are
     left out by a person, `waiting` ones were not closed when the calendar armed: each is armed as it closes.
-    `calendar_ns` is the newest change point of the calendar that was applied (UTC; 0: none). `acts` counts armings and
-    disarmings of this start: whoever decided before the last of them decided about something else.
+    `calendar_ns` is the newest change point of the calendar that was applied (UTC; 0: none). `blind`: the calendar
+    armed it because nobody knew the time, and for no other reason. `acts` counts armings and disarmings of this start:
+    whoever decided before the last of them decided about something else.
     """
 
     phase: Phase = Phase.DISARMED
@@ -72,6 +73,7 @@ class AreaState:
     bypassed: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
     calendar_ns: int = 0
+    blind: bool = False
     acts: int = 0
 
     @property

@@ -9,9 +9,10 @@ Invariants
 2. Nothing disarms unless the clock was set by a time server or a battery clock in this run, or has gone on since.
 3. A machine that cannot know the time arms, once, and does not disarm.
 4. Whatever the clock said before, the next closing by the true time arms.
+5. What was armed for want of the time alone is disarmed when the true time says open, where the calendar disarms.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -158,11 +159,13 @@ def step(calendar: Calendar, applied_ns: int, known: Known) -> tuple[int, Wish |
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the calendar of an area wants, and its newest change point that is applied by it (UTC ns)."""
+    """What the calendar of an area wants, and its newest change point that is applied by it (UTC ns). `blind`: it arms
+    for want of the time, or takes that back."""
 
     area_id: str
     applied_ns: int
     wish: Wish | None
+    blind: bool = False
 
 
 class Calendars:
@@ -174,18 +177,23 @@ class Calendars:
         self._blind = False
         self._quiet: dict[str, tuple[int, bool, int, int]] = {}
 
-    def turn(self, applied_ns: Mapping[str, int], now: Stamp) -> Sequence[Wanted]:
-        """What is wanted now, of the areas whose newest applied change points are given."""
+    def turn(self, applied_ns: Mapping[str, int], now: Stamp, blind: Collection[str] = ()) -> Sequence[Wanted]:
+        """What is wanted now, of the areas whose newest applied change points are given. `blind` are the areas that
+        are armed for want of the time alone."""
         known = self._known(now)
         if known is None:
             armed_blind, self._blind = self._blind, True
             if armed_blind:
                 return ()
-            return [Wanted(each, applied_ns.get(each, 0), Wish.ARM_AT_ONCE) for each in self._calendars]
+            return [Wanted(each, applied_ns.get(each, 0), Wish.ARM_AT_ONCE, blind=True) for each in self._calendars]
         self._blind = False
         found = []
         for area_id, calendar in self._calendars.items():
             before = applied_ns.get(area_id, 0)
+            if area_id in blind and calendar.disarms and known.may_disarm and is_open(calendar, known.now_ns):
+                applied = max(before, newest(calendar, known.now_ns).at_ns)
+                found.append(Wanted(area_id, applied, Wish.DISARM, blind=True))
+                continue
             if self._is_quiet(area_id, before, known):
                 continue
             after, wish = step(calendar, before, known)

@@ -127,6 +127,11 @@ MEANINGS: dict[Kind, Meaning] = {
         ("布防不完整，有防区未关好", "armed but for zones that are not closed"),
         ("布防完整", "every zone is armed"),
     ),
+    Kind.OUTPUT_FAILED: _fault(
+        2,
+        ("警号、警灯等输出不可用", "a siren, strobe or other output does not work"),
+        ("警号、警灯等输出恢复", "the siren, strobe or other output works again"),
+    ),
     Kind.CLOCK_UNKNOWN: _fault(
         3, ("时钟未同步", "the clock is not synchronised"), ("时钟已同步", "the clock is synchronised")
     ),

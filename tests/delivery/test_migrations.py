@@ -31,5 +31,17 @@ def test_a_database_from_before_areas_is_taken_over(tmp_path: Path) -> None:
         assert new.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
+def test_an_area_that_was_armed_before_the_reason_was_kept_stays_armed(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(BEFORE_AREAS.read_text(encoding="utf-8"))
+        old.executescript(MIGRATIONS[1])
+        old.execute("INSERT INTO areas VALUES ('A1', 'armed', 'calendar', 1, '', '[]', '[]', 7)")
+        old.execute("PRAGMA user_version = 2")
+    with office(path, site=SITE) as made:
+        _area_phase_is(made, "armed")
+        assert not made.desk.area_list()[0]["blind"], "who knows why it was armed"
+
+
 def _area_phase_is(made: Office, phase: str) -> None:
     assert [area["phase"] for area in made.desk.area_list()] == [phase]

@@ -150,7 +150,7 @@ def stamp(text: str, mono_s: float, quality: ClockQuality) -> Stamp:
 def test_a_machine_that_knows_no_time_arms_once_and_never_disarms() -> None:
     both = Calendars({"A1": calendar()})
     unknown = stamp("1970-01-02 00:00", 1, ClockQuality.UNKNOWN)
-    assert both.turn({}, unknown) == [Wanted("A1", 0, Wish.ARM_AT_ONCE)]
+    assert both.turn({}, unknown) == [Wanted("A1", 0, Wish.ARM_AT_ONCE, blind=True)]
     for seconds in range(2, 1000, 100):
         later = stamp("2026-11-23 12:00", seconds, ClockQuality.UNKNOWN)
         assert list(both.turn({}, later)) == []
@@ -237,3 +237,15 @@ def test_every_closing_arms_while_the_clock_is_right(made: Calendar, first: int)
         if was_open and not opens:
             assert wishes in ([Wish.ARM], [Wish.ARM_AT_ONCE])
         was_open = opens
+
+
+def test_what_was_armed_blind_is_taken_back_in_open_hours_alone() -> None:
+    wanted = Calendars({"A1": calendar(disarms=True)})
+    applied = {"A1": at("2026-11-20 18:00")}
+    night = wanted.turn(applied, stamp("2026-11-23 03:00", 10, ClockQuality.NTP), blind=["A1"])
+    assert [each for each in night if each.wish is Wish.DISARM] == []
+    (found,) = wanted.turn(applied, stamp("2026-11-23 12:00", 20, ClockQuality.NTP), blind=["A1"])
+    assert (found.wish, found.blind, found.applied_ns) == (Wish.DISARM, True, at("2026-11-23 07:30"))
+    kept = Calendars({"A1": calendar(disarms=False)})
+    held = kept.turn(applied, stamp("2026-11-23 12:00", 20, ClockQuality.NTP), blind=["A1"])
+    assert [each.wish for each in held if each.wish is Wish.DISARM] == []
