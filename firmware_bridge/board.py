@@ -15,6 +15,7 @@ from typing import Final
 from firmware_bridge import debounce, eeprom
 from firmware_bridge import messages as say
 from firmware_bridge.board_time import WRAP_MS
+from firmware_bridge.configuration import Wired, config_of
 from firmware_bridge.frame import BadFrame, Deframer, Frame, Kind, crc16
 from firmware_bridge.messages import LineState
 from firmware_bridge.numbered import NAK_EVERY_MS, Numbering, Verdict
@@ -56,12 +57,7 @@ def _t_ms(now_ns: int) -> int:
 
 def default_config(input_no: int, kind: say.InputKind) -> say.Config:
     """An end-of-line input with a 4k7/4k7 pair."""
-    bands = debounce.Bands()
-    wait_ms = debounce.PANIC_DEBOUNCE_MS if kind is say.InputKind.PANIC else debounce.CONTACT_DEBOUNCE_MS
-    return say.Config(
-        input_no, kind, say.InputMode.END_OF_LINE, wait_ms, bands.short_below, bands.normal_from, bands.normal_to,
-        bands.alarm_from, bands.alarm_to, bands.open_above,
-    )  # fmt: skip
+    return config_of(input_no, Wired(kind))
 
 
 class Board:

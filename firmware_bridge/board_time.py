@@ -4,6 +4,7 @@ Every question-and-answer pair gives an estimate of the offset between the clock
 of its round trip. An old estimate gets worse as the clocks drift. The best one is used.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,3 +51,29 @@ def host_ns(known: Estimate, t_ms: int, now_ns: int) -> int:
     latest_ms = (now_ns + slack_ns - known.at_ns) // _MS
     turns = (latest_ms - ahead_ms) // WRAP_MS
     return min(now_ns, known.at_ns + (ahead_ms + turns * WRAP_MS) * _MS)
+
+
+class Questions:
+    """When each question for the time was asked. The newest `_KEPT` are remembered: one is asked a second."""
+
+    _KEPT: Final = 8
+
+    def __init__(self) -> None:
+        self._newest = 0
+        self._asked: OrderedDict[int, int] = OrderedDict()
+
+    def token(self, now_ns: int) -> int:
+        """A question is asked now, with this token."""
+        self._newest = (self._newest + 1) % (1 << 32)
+        self._asked[self._newest] = now_ns
+        while len(self._asked) > self._KEPT:
+            self._asked.popitem(last=False)
+        return self._newest
+
+    def asked_ns(self, token: int) -> int | None:
+        """When the question with this token was asked; None when there was none, or it was answered."""
+        return self._asked.pop(token, None)
+
+    def forget(self) -> None:
+        """No answer to what was asked is wanted any more."""
+        self._asked.clear()

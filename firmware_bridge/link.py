@@ -1,25 +1,31 @@
 """PURE. The host's side of one TYB/1 link: eats bytes and the time, gives bytes to send and reports.
 
 Life: closed -> (port opened) asking -> (HELLO) up -> (3 s silent, board restarted, nothing taken) asking -> ...
+In between, untold: up -> (configured) asking -> up, to see by its HELLO whether the board keeps what it was told.
 
 Invariants
-1. Events are reported in the order in which the board sent them, and each key (uid, boot_id, event_id) once
+1. Events are reported in the order in which the board sent them, and each key (name, boot_id, event_id) once
    per life of this object; a repeat of a key that waits for its commit changes nothing, a repeat of a key that
-   was acknowledged is acknowledged again.
+   was acknowledged is acknowledged again. The name is the uid, unless another boot may have had it (names.py).
 2. An event is acknowledged to the board only after `acknowledge` was called for its key.
 3. A Snapshot is reported after every event that the board had made before it.
 4. A LinkChanged is reported when `up` or its reason changes, and at no other time.
+5. Nothing but its HELLO is taken from a board with another uid than the one that is wanted.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from firmware_bridge import messages as say
-from firmware_bridge.board_time import Estimate, better, host_ns
+from firmware_bridge.board_time import Estimate, Questions, better, host_ns
+from firmware_bridge.configuration import NEEDED_FIRMWARE, Configuring, Wired
 from firmware_bridge.frame import BadFrame, Deframer, Frame, Kind
+from firmware_bridge.keys import Keys
+from firmware_bridge.names import Named, plain
 from firmware_bridge.numbered import NAK_EVERY_MS, Numbering, Verdict
-from firmware_bridge.reports import InputEvent, LinkChanged, Report, Snapshot
+from firmware_bridge.reports import InputEvent, LinkChanged, Report, Snapshot, Trouble
 
 _MS: Final = 1_000_000
 
@@ -41,18 +47,25 @@ RESET_AFTER_MS: Final = (100, 200, 400, 800, 1000)
 NOT_TAKEN_AFTER_NS: Final = 5000 * _MS
 """A numbered frame not received by a board that is heard for this long: the session is begun anew."""
 
-REMEMBERED_KEYS: Final = 4096
-"""Keys kept to recognise repeats: 256 times the ring of a board. Beyond that a repeat is reported again, and
-whoever stores events recognises it by its key."""
-
-
-Key = tuple[str, int, int]
-
 
 class HostLink:
     """The link of the host to one board. All times are CLOCK_MONOTONIC in ns and never go back."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        wired: Mapping[int, Wired] | None = None,
+        wanted_uid: str | None = None,
+        name_of: Callable[[say.Hello, int], Named] = plain,
+    ) -> None:
+        """`wired` is what hangs on which input; None leaves the board as it is configured. `wanted_uid` (16 hex digits)
+        is the only board to be taken; None takes any. `name_of(hello, now_ns)` names the board in keys."""
+        self._wanted_uid = wanted_uid
+        self._name_of = name_of
+        self._named = Named("")
+        self._configuring = Configuring(wired)
+        self._told = (False, "")
+        self.wrong_board: str | None = None
+        """The uid of a board that answered since the port was opened and is not the one that is wanted."""
         self.hello: say.Hello | None = None
         self.heartbeat: dict[str, Any] = {}
         self.repeats_heard = 0
@@ -62,7 +75,6 @@ class HostLink:
         self._reports: list[Report] = []
         self._open = False
         self._up = False
-        self._reason = ""
         self._heard_ns = 0
         self._asked_ns = 0
         self._asks = 0
@@ -70,13 +82,11 @@ class HostLink:
         self._why = say.ResetReason.PORT_OPENED
         self._beat_ns = 0
         self._nak_ns = 0
-        self._token = 0
-        self._syncs: OrderedDict[int, int] = OrderedDict()
+        self._questions = Questions()
         self._time: Estimate | None = None
         self._to_do: deque[tuple[Kind, bytes]] = deque()
         self._output: say.Output | None = None
-        self._waiting: OrderedDict[Key, None] = OrderedDict()
-        self._committed: OrderedDict[Key, None] = OrderedDict()
+        self._keys = Keys()
 
     @property
     def up(self) -> bool:
@@ -87,6 +97,18 @@ class HostLink:
     def board_uid(self) -> str | None:
         """The uid of the board that last said HELLO, 16 hex digits."""
         return self.hello.uid.hex() if self.hello else None
+
+    @property
+    def name(self) -> str | None:
+        """The name of that board in keys: its uid, unless that may be another's."""
+        return self._named.name if self.hello else None
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What is wrong with that board."""
+        old = Trouble.FIRMWARE_OLD if self.hello is not None and self.hello.firmware < NEEDED_FIRMWARE else None
+        refused = Trouble.CONFIG_REFUSED if self._configuring.refused else None
+        return tuple(each for each in (self._named.trouble, old, refused) if each is not None)
 
     @property
     def firmware(self) -> str | None:
@@ -120,6 +142,7 @@ class HostLink:
         self._open = True
         self._heard_ns = now_ns
         self._asks = 0
+        self.wrong_board = None
         self._ask(say.ResetReason.PORT_OPENED, now_ns)
         return self._take_reports()
 
@@ -146,7 +169,8 @@ class HostLink:
         if not self._open:
             return self._take_reports()
         if not self._up:
-            if now_ns - self._heard_ns >= SILENT_AFTER_NS and self._reason not in ("silent", "deaf"):
+            known_why = self._told[1] in ("silent", "deaf") or self.wrong_board is not None
+            if now_ns - self._heard_ns >= SILENT_AFTER_NS and not known_why:
                 self._change(False, "no_answer", self._heard_ns)
             if now_ns >= self._asked_ns + self._ask_wait_ns():
                 self._ask(self._why if self._asks < 2 else say.ResetReason.NO_ANSWER, now_ns)
@@ -160,6 +184,7 @@ class HostLink:
             self._out += self._numbering.due(now_ns)
             if now_ns - self._beat_ns >= HEARTBEAT_EVERY_NS:
                 self._beat(now_ns)
+            self._next_numbered(now_ns)  # a commit may have made room for a CONFIG
         return self._take_reports()
 
     def to_send(self) -> bytes:
@@ -182,17 +207,15 @@ class HostLink:
 
     def acknowledge(self, board_uid: str, boot_id: int, event_id: int) -> None:
         """The event with this key is committed: the board may forget it. Any number of times, in any state."""
-        key = (board_uid, boot_id, event_id)
-        self._waiting.pop(key, None)
-        _remember(self._committed, key)
-        if self._up and board_uid == self.board_uid:
+        self._keys.commit((board_uid, boot_id, event_id))
+        if self._up and board_uid == self.name:
             self._send(say.Ack(((boot_id, event_id),)))
 
     def not_taken(self, reports: list[Report]) -> None:
         """Whoever was told these reports failed: their events are reported again when the board repeats them."""
         for report in reports:
             if isinstance(report, InputEvent):
-                self._waiting.pop((report.board_uid, report.boot_id, report.event_id), None)
+                self._keys.forget((report.board_uid, report.boot_id, report.event_id))
 
     def output(self, siren: bool, led: bool, now_ns: int) -> None:
         """The outputs are to be so, now and after every reconnection."""
@@ -236,19 +259,27 @@ class HostLink:
             # Not an answer: the board has just started, or has lost its session.
             self._heard_ns = now_ns
             if self._up:
-                self._down(f"board_restarted: {_cause(hello)}", say.ResetReason.BOARD_RESTARTED, now_ns, now_ns)
+                causes = {int(each): each.name.lower() for each in say.ResetCause}
+                cause = causes.get(hello.reset_cause, f"cause {hello.reset_cause}")
+                self._down(f"board_restarted: {cause}", say.ResetReason.BOARD_RESTARTED, now_ns, now_ns)
             elif now_ns - self._asked_ns >= RESET_AFTER_MS[0] * _MS:
                 self._ask(self._why, now_ns)
             return
         if self._up or frame.session != self._session or hello.protocol != 1:
             return
+        if self._wanted_uid not in (None, hello.uid.hex()):
+            self.wrong_board = hello.uid.hex()
+            self._change(False, f"wrong_board: {self.wrong_board}, not {self._wanted_uid}", now_ns)
+            return
         if self.hello is None or (self.hello.uid, self.hello.boot_id) != (hello.uid, hello.boot_id):
             self._time = None
         self.hello = hello
+        self._named = self._name_of(hello, now_ns)
+        self._configuring.hello(hello)
         self._heard_ns = now_ns
         self._time = better(self._time, self._asked_ns, now_ns, hello.t_ms)
         self._numbering.begin(frame.session)
-        self._syncs.clear()
+        self._questions.forget()
         self._to_do.clear()
         self._change(True, "heard", now_ns)
         self._later(say.Get(say.Wanted.SNAPSHOT))
@@ -262,13 +293,14 @@ class HostLink:
                 self._event(message, now_ns)
             case say.StateOfInputs():
                 states = {number: state.name.lower() for number, state in enumerate(message.states)}
-                self._reports.append(Snapshot(self.board_uid or "", message.boot_id, states, now_ns))
+                self._reports.append(Snapshot(self._named.name, message.boot_id, states, now_ns))
+                self._configuring.snapshot()
             case say.BoardHeartbeat():
                 self.heartbeat.update(asdict(message))
                 if message.host_silent_ms >= DEAF_AFTER_MS:
                     self._down("deaf", say.ResetReason.DEAF, now_ns, now_ns)
             case say.SyncReply():
-                asked_ns = self._syncs.pop(message.token, None)
+                asked_ns = self._questions.asked_ns(message.token)
                 if asked_ns is not None:
                     self._time = better(self._time, asked_ns, now_ns, message.t_ms)
             case say.Nak():
@@ -279,21 +311,20 @@ class HostLink:
                 pass
 
     def _event(self, event: say.Event, now_ns: int) -> None:
-        uid = self.board_uid or ""
-        key = (uid, event.boot_id, event.event_id)
-        if key in self._committed:
+        key = (self._named.name, event.boot_id, event.event_id)
+        if self._keys.committed(key):
             self._send(say.Ack(((event.boot_id, event.event_id),)))
             return
-        if key in self._waiting:
+        if self._keys.waits(key):
             return
-        _remember(self._waiting, key)
+        self._keys.reported(key, event.input_no if event.state is say.LineState.ALARM else None)
         of_this_boot = self.hello is not None and event.boot_id == self.hello.boot_id and not event.from_latch
         pressed_ns = now_ns
         if of_this_boot and self._time is not None:
             pressed_ns = host_ns(self._time, event.t_ms, now_ns)
         self._reports.append(
             InputEvent(
-                board_uid=uid,
+                board_uid=self._named.name,
                 boot_id=event.boot_id,
                 event_id=event.event_id,
                 input_no=event.input_no,
@@ -325,11 +356,7 @@ class HostLink:
     def _beat(self, now_ns: int) -> None:
         self._beat_ns = now_ns
         self._send(say.HostHeartbeat())
-        self._token = (self._token + 1) % (1 << 32)
-        self._syncs[self._token] = now_ns
-        while len(self._syncs) > 8:
-            self._syncs.popitem(last=False)
-        self._send(say.Sync(self._token))
+        self._send(say.Sync(self._questions.token(now_ns)))
 
     def _send(self, message: say.FromHost) -> None:
         self._out += self._numbering.plain(message.KIND, message.to_payload())
@@ -338,7 +365,18 @@ class HostLink:
         self._to_do.append((message.KIND, message.to_payload()))
 
     def _next_numbered(self, now_ns: int) -> None:
-        if self._up and self._to_do and self._numbering.idle:
+        if not self._up or not self._numbering.idle:
+            return
+        if not self._to_do:
+            config = self._configuring.next(lambda: self._keys.in_alarm(self._named.name))
+            if config is not None:
+                self._later(config)
+            elif self._configuring.all_sent():
+                self._up = False
+                self._asks = 0
+                self._ask(say.ResetReason.CONFIGURED, now_ns)
+                return
+        if self._to_do:
             self._out += self._numbering.send(*self._to_do.popleft(), now_ns)
 
     def _down(self, reason: str, why: say.ResetReason, since_ns: int, now_ns: int) -> None:
@@ -347,24 +385,10 @@ class HostLink:
         self._ask(why, now_ns)
 
     def _change(self, up: bool, reason: str, since_ns: int) -> None:
-        if (up, reason) != (self._up, self._reason):
-            self._reports.append(LinkChanged(up, reason, self.board_uid, self.firmware, since_ns))
-        self._up, self._reason = up, reason
+        if (up, reason) != self._told:
+            self._reports.append(LinkChanged(up, reason, self.name, self.firmware, since_ns))
+        self._up, self._told = up, (up, reason)
 
     def _take_reports(self) -> list[Report]:
         reports, self._reports = self._reports, []
         return reports
-
-
-def _cause(hello: say.Hello) -> str:
-    try:
-        return say.ResetCause(hello.reset_cause).name.lower()
-    except ValueError:
-        return f"cause {hello.reset_cause}"
-
-
-def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
-    keys[key] = None
-    keys.move_to_end(key)
-    while len(keys) > REMEMBERED_KEYS:
-        keys.popitem(last=False)

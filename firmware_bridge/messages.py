@@ -49,6 +49,7 @@ class ResetReason(IntEnum):
     SILENT = 4
     NOT_TAKEN = 5
     DEAF = 6
+    CONFIGURED = 7
 
 
 class NakReason(IntEnum):
@@ -381,8 +382,7 @@ def from_board(frame: Frame) -> FromBoard:
     kinds: dict[Kind, type[FromBoard]] = {
         each.KIND: each for each in (Hello, Event, StateOfInputs, BoardHeartbeat, Ack, Nak, SyncReply, Error)
     }
-    kind = kinds.get(frame.kind)
-    if kind is None:
+    if (kind := kinds.get(frame.kind)) is None:
         raise BadFrame(f"{frame.kind.name} is for the board, not from it")
     return kind.from_payload(frame.payload)
 
@@ -394,7 +394,6 @@ def from_host(frame: Frame) -> FromHost:
     kinds: dict[Kind, type[Ack | Nak | Reset | Config | Get | Output | Sync | Test]] = {
         each.KIND: each for each in (Ack, Nak, Reset, Config, Get, Output, Sync, Test)
     }
-    kind = kinds.get(frame.kind)
-    if kind is None:
+    if (kind := kinds.get(frame.kind)) is None:
         raise BadFrame(f"{frame.kind.name} is for the host, not from it")
     return kind.from_payload(frame.payload)

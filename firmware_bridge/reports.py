@@ -1,11 +1,28 @@
 """PURE. What a bridge tells the agent: the words of firmware_bridge upwards."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Trouble(StrEnum):
+    """What is wrong with a board that answers."""
+
+    CONFIG_REFUSED = "config_refused"
+    """It was told how its inputs are wired, and does not keep it, or has not as many inputs."""
+    FIRMWARE_OLD = "firmware_old"
+    """Its firmware is older than what this host relies on."""
+    UID_NONE = "uid_none"
+    """It has no number of its own: it was not flashed as it should be."""
+    UID_TWICE = "uid_twice"
+    """Another board on this host has the same number."""
+    BOOT_WENT_BACK = "boot_went_back"
+    """Its boot counter is not above the one it had: its EEPROM was erased, or it has the number of another board."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputEvent:
-    """One input of a board changed. (`board_uid`, `boot_id`, `event_id`) names the change for ever.
+    """One input of a board changed. (`board_uid`, `boot_id`, `event_id`) names the change for ever; `board_uid` is the
+    name of the board on this host, which is its uid as long as no other may have that (names.py).
 
     States are normal, alarm, open, short, fault, tamper or unknown. `adc` is the reading of 1023, `count` how
     many presses this one event stands for (1, more after an overflow of the board's ring). `late`: it happened
@@ -41,7 +58,7 @@ class LinkChanged:
     """The link to the board came up or went down.
 
     `reason` begins with a word for programs, text for people may follow a colon: heard (up); no_answer, silent,
-    deaf, board_restarted, not_taken, port_missing, port_lost, stopped (down).
+    deaf, board_restarted, not_taken, wrong_board, port_missing, port_lost, stopped (down).
     """
 
     up: bool

@@ -1,4 +1,5 @@
-"""One direction of a bad serial line, in simulated time: slow, late, lossy, corrupting, but never out of order."""
+"""One direction of a bad serial line, in simulated time: slow, late, lossy, corrupting. Bytes keep their order, but for
+what an adapter held back over a reconnection (`delay_what_is_there`)."""
 
 import random
 from collections import deque
@@ -28,6 +29,8 @@ class SerialLine:
         self._carried: deque[tuple[int, int]] = deque()
         self._free_ns = 0
         self._newest_ns = 0
+        self._held = bytearray()
+        self._held_ns = 0
 
     def put(self, data: bytes, now_ns: int) -> None:
         """Write `data` (whole frames) at `now_ns`."""
@@ -37,13 +40,22 @@ class SerialLine:
     def take(self, now_ns: int) -> bytes:
         """What has arrived by `now_ns`."""
         arrived = bytearray()
+        if self._held and self._held_ns <= now_ns:
+            arrived, self._held = self._held, bytearray()
         while self._carried and self._carried[0][0] <= now_ns:
             arrived.append(self._carried.popleft()[1])
         return bytes(arrived)
 
     def next_ns(self) -> int | None:
         """When the next byte arrives."""
-        return self._carried[0][0] if self._carried else None
+        times = ([self._held_ns] if self._held else []) + ([self._carried[0][0]] if self._carried else [])
+        return min(times, default=None)
+
+    def delay_what_is_there(self, until_ns: int) -> None:
+        """What is under way arrives then, together; what is written from now on overtakes it."""
+        self._held += bytes(byte for _, byte in self._carried)
+        self._held_ns = until_ns
+        self._carried.clear()
 
     def cut(self) -> None:
         """The cable is pulled: what is under way is lost, in the middle of a frame."""

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from firmware_bridge.messages import Config, ResetCause
+from firmware_bridge import eeprom
+from firmware_bridge.configuration import Wired, configs
+from firmware_bridge.messages import Config, InputKind, InputMode, LineState, ResetCause
+from firmware_bridge.reports import Trouble
 from tests.fakes.board_core import Core, CoreBoard
 from tests.fakes.serial_line import Badness
+from tests.firmware_bridge.end_to_end import survives
 from tests.firmware_bridge.world import ALARM, MS, NORMAL, MakeBoard, World
 
 pytestmark = pytest.mark.needs_debian("gcc")
@@ -75,6 +79,51 @@ def test_every_press_survives_every_fault(core_of_two: Core, seed: int) -> None:
     assert alarms == set(world.presses_made()), "at least once and, by key, exactly once"
     assert world.board is not None
     assert world.board.held == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_at_once(core_of_two: Core, seed: int) -> None:
+    survives(_made_of(core_of_two, seed % 2 == 1), seed, 30)
+
+
+def test_the_core_keeps_the_configuration_that_it_is_told(core_of_two: Core) -> None:
+    wired = {0: Wired(InputKind.PANIC, InputMode.CLOSES_ON_ALARM)}
+    world = World(make_board=_made_of(core_of_two, True), wired=wired)
+    world.adcs = [1020, 600]
+    world.run(5 * S)
+    assert [eeprom.config_of(world.image, number) for number in range(2)] == list(configs(2, wired))
+    assert world.board is not None
+    assert world.board.states == [LineState.NORMAL, LineState.NORMAL]
+    assert world.link is not None
+    assert world.link.troubles == ()
+    world.hold(0, 3, 100 * MS)
+    assert [each.state for each in world.events() if each.input_no == 0] == ["normal", "alarm"]
+    image = world.image
+    for _ in range(3):
+        world.host_kill()
+        world.host_start()
+        world.run(3 * S)
+    assert [eeprom.config_of(image, number) for number in range(2)] == list(configs(2, wired))
+    assert world.link.troubles == ()
+
+
+def test_a_press_after_the_eeprom_of_the_core_was_erased_is_told(core_of_two: Core) -> None:
+    world = World(make_board=_made_of(core_of_two, True))
+    world.run(2 * S)
+    world.press()
+    world.run(1 * S)
+    world.power_off()
+    world.image = eeprom.blank(world.uid)
+    world.run(10 * S)
+    world.power_on()
+    world.run(2 * S)
+    world.press()
+    world.run(1 * S)
+    assert sum(event.state == "alarm" for event in world.store.committed.values()) == 2
+    assert world.board is not None
+    assert world.board.held == []
+    assert world.link is not None
+    assert world.link.troubles == (Trouble.BOOT_WENT_BACK,)
 
 
 def test_a_latched_press_reaches_a_new_host_under_its_key(core_of_two: Core) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from firmware_bridge import eeprom
 from firmware_bridge import messages as say
+from firmware_bridge.board import Board
 from firmware_bridge.frame import Deframer, Frame, Kind
 from firmware_bridge.link import HostLink
 from firmware_bridge.messages import LineState, ResetCause
 from firmware_bridge.reports import InputEvent, LinkChanged, Snapshot
 from tests.fakes.serial_line import Badness
+from tests.firmware_bridge.end_to_end import survives
 from tests.firmware_bridge.world import ALARM, MS, NORMAL, UID, World
 
 S = 1000 * MS
@@ -132,6 +134,11 @@ def test_every_press_survives_every_fault(seed: int) -> None:
     assert alarms == set(world.presses_made()), "and, by key, exactly once"
     assert world.board is not None
     assert world.board.held == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_at_once(seed: int) -> None:
+    survives(Board, seed, 60)
 
 
 def test_a_press_while_the_host_is_down_comes_late_and_keeps_its_time() -> None:

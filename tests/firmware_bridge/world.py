@@ -1,14 +1,16 @@
 """A board, a bad line, a host and a store that commits, all in simulated time. What a press must survive."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from firmware_bridge import eeprom
 from firmware_bridge.board import Board, Outputs, default_config
+from firmware_bridge.configuration import Wired
 from firmware_bridge.link import HostLink
 from firmware_bridge.messages import Config, Event, InputKind, LineState, ResetCause
+from firmware_bridge.names import BoardNames
 from firmware_bridge.reports import InputEvent, LinkChanged, Report, Snapshot
 from tests.fakes.serial_line import Badness, SerialLine
 
@@ -25,6 +27,14 @@ class Store:
 
     committed: dict[Key, InputEvent] = field(default_factory=dict)
 
+    def newest(self) -> list[tuple[str, int, int]]:
+        """(name, newest boot, when its newest event came) of each board: what a start of the host reads."""
+        boots = sorted({(name, boot) for name, boot, _ in self.committed})
+        return [
+            (name, boot, max(each.received_mono_ns for key, each in self.committed.items() if key[:2] == (name, boot)))
+            for name, boot in dict(boots).items()
+        ]
+
 
 class AnyBoard(Protocol):
     """What the world needs of a board: the Python one has it, and so has the core of the firmware."""
@@ -33,6 +43,8 @@ class AnyBoard(Protocol):
 
     @property
     def held(self) -> list[Event]: ...
+    @property
+    def states(self) -> list[LineState]: ...
     def receive(self, data: bytes, now_ns: int) -> None: ...
     def sample(self, adcs: Sequence[int], now_ns: int) -> None: ...
     def tick(self, now_ns: int) -> None: ...
@@ -49,14 +61,23 @@ class World:
     """One board and one host. `commit_after_ns` is how long the store takes; None while its disk is dead."""
 
     def __init__(
-        self, badness: Badness | None = None, seed: int = 0, inputs: int = 2, make_board: MakeBoard = Board
+        self,
+        badness: Badness | None = None,
+        seed: int = 0,
+        inputs: int = 2,
+        make_board: MakeBoard = Board,
+        *,
+        wired: Mapping[int, Wired] | None = None,
+        uid: bytes = UID,
     ) -> None:
         self.now_ns = 5_000 * MS
         self.commit_after_ns: int | None = 5 * MS
         self.store = Store()
         self.reports: list[Report] = []
         self.told_snapshot: Snapshot | None = None
-        self.image = eeprom.blank(UID)
+        self.uid = uid
+        self.wired = wired
+        self.image = eeprom.blank(uid)
         self.adcs = [NORMAL] * inputs
         self.made: list[tuple[Key, int, LineState]] = []
         self.dropped_uncommitted: list[Key] = []
@@ -89,7 +110,9 @@ class World:
 
     def host_start(self) -> None:
         """The host process starts and opens the port."""
-        self.link = HostLink()
+        self.names = BoardNames(lambda: f"{self._seeds.getrandbits(32):08x}")
+        self.names.take_over(self.store.newest())
+        self.link = HostLink(self.wired, None, lambda hello, now_ns: self.names.name("B1", hello, now_ns))
         self._reported(self.link.open(self.now_ns))
 
     def host_kill(self) -> None:
@@ -97,12 +120,18 @@ class World:
         self.link = None
         self._due.clear()
 
-    def replug(self) -> None:
-        """The cable to the host is pulled and put back; the board has power of its own."""
+    def replug(self, stale: bool = False) -> None:
+        """The cable to the host is pulled and put back; the board has power of its own. With `stale`, what was under
+        way both ways is not lost: it comes after what belongs to the new session began, as out of an adapter's buffer.
+        """
         assert self.link is not None
         self._reported(self.link.close("port_lost", self.now_ns))
-        self._cable()
+        self.names.gone("B1")
+        if not stale:
+            self._cable()
         self._reported(self.link.open(self.now_ns))
+        if stale:
+            self._to_host.delay_what_is_there(self.now_ns + 30 * MS)
 
     def hold(self, input_no: int, adc: int, for_ns: int) -> None:
         """Put an input into a state and let time pass."""
@@ -152,7 +181,7 @@ class World:
             self._writes()
             self._to_host.put(self.board.to_send(), self.now_ns)
             for event in self.board.made:
-                self.made.append(((UID.hex(), event.boot_id, event.event_id), event.input_no, event.state))
+                self.made.append(((self.uid.hex(), event.boot_id, event.event_id), event.input_no, event.state))
             self.board.made.clear()
         if self.now_ns >= self._sample_ns:
             self._sample_ns = self.now_ns + SAMPLE_NS
