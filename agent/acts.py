@@ -27,7 +27,8 @@ from agent.safety import arming
 from agent.safety.arming import CALENDAR, Act, Area, AreaState, Arm, Bypass, Disarm, Moment, Phase, Unbypass
 from agent.safety.calendar import Wanted, Wish
 from agent.safety.incidents import DURESS, Happening, Incident, Life, NotNow
-from agent.safety.panel import Panel, ZoneChange, by_person
+from agent.safety.panel import Panel, by_person
+from agent.safety.zone_change import ZoneChange
 from agent.safety.zones import ALWAYS_ARMED
 
 _NO_SUCH: Final = ("no_such_incident", Text("没有这样的未复位警情", "no such open incident"))

@@ -14,28 +14,45 @@ Invariants
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from agent.acts import Acts
+from agent.button_tests import ButtonTests
 from agent.clock import Clock, stamp
 from agent.delivery import rows
-from agent.delivery.alerts import Numbered, condition_alert, people_message, wall_of, zone_alert
+from agent.delivery.alerts import wall_of
 from agent.delivery.numbers import Numbers
 from agent.delivery.outgoing import Outgoing
-from agent.delivery.payload import Identity, input_alert_id, input_incident_id, local_time
+from agent.delivery.payload import Identity, input_alert_id, input_incident_id
 from agent.delivery.store import AlarmStore, Opened
-from agent.facts import Condition, ConditionKind, InputChanged, PeopleCounted, Pulse, Stamp
-from agent.inbox import AreaAsk, Call, FactReport, InputReport, Item, LinkReport, PersonAsks, Site, SnapshotReport
+from agent.drill_acts import DrillActs
+from agent.facts import Condition, ConditionKind, InputState, PeopleCounted, Pulse, Stamp
+from agent.inbox import (
+    AreaAsk,
+    Call,
+    DrillAsk,
+    FactReport,
+    InputReport,
+    Item,
+    LinkReport,
+    PersonAsks,
+    Site,
+    SnapshotReport,
+)
+from agent.people import People
 from agent.safety import conditions, zones
 from agent.safety.arming import Moment
 from agent.safety.calendar import Calendars
 from agent.safety.incidents import DURESS, Incident
-from agent.safety.panel import Panel, ZoneChange
+from agent.safety.panel import Panel
 from agent.safety.repeats import Repeats, Seen
 from agent.safety.watch import Watch
+from agent.safety.zone_change import ZoneChange
 from agent.seldom import Seldom
+from agent.supply import Supply
+from agent.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +61,6 @@ TURN_S: Final = 0.5
 
 STORE_STUCK_S: Final = 5.0
 """A commit that takes longer than this is a failing store."""
-
-PEOPLE_EVERY_S: Final = 60.0
-"""A head count that does not change is told to the platforms this often."""
 
 _NOTHING: Final = Call(lambda: None)
 
@@ -63,8 +77,10 @@ class Desk:
         clock: Clock,
         acknowledge: Callable[[str, rows.InputKey], None],
         beat: Callable[[], None],
+        shut_down: Callable[[], None] = lambda: None,
     ) -> None:
-        """`acknowledge(bridge_id, key)` tells a board that its event is safe; `beat` is called after every turn."""
+        """`acknowledge(bridge_id, key)` tells a board that its event is safe; `beat` is called after every turn;
+        `shut_down` asks the machine to."""
         self._site = site
         self._identity = identity
         self._store = store
@@ -77,16 +93,39 @@ class Desk:
         self.dispatch = self._out.dispatch
         self.panel = Panel(site.zones, site.areas)
         self._calendars = Calendars(site.calendars)
-        self._acts = Acts(
-            self.panel, identity, store, self._numbers, self._out, clock,
-            lambda change, at: self._tell_change(change, None, at), self._tell_zones,
-        )  # fmt: skip
-        self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
-        self.rooms: dict[str, PeopleCounted] = {}
-        self._seldom = Seldom(log, clock)
-        self._told_people: dict[str, tuple[int, int]] = {}
         self._inputs: Repeats[rows.InputKey] = Repeats(rows.REPEATS_KEPT)
         self._facts: Repeats[rows.FactKey] = Repeats(rows.REPEATS_KEPT)
+        self._telling = Telling(
+            self.panel, identity, site.names, self._numbers, self._out, clock, self._facts.safe, self._tell_zones
+        )
+
+        def told(change: ZoneChange, at: Stamp) -> None:
+            self._telling.change(change, None, at)
+
+        self._acts = Acts(
+            self.panel, identity, store, self._numbers, self._out, clock,
+            told, self._tell_zones,
+        )  # fmt: skip
+        self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
+        self.drills = DrillActs(
+            self.panel, store, self._numbers, self._out, clock, site.machine_boot,
+            told, self._tell_zones,
+        )  # fmt: skip
+        self.tests = ButtonTests(
+            site.zones, self.panel.drills, self.watch, store, clock, site.test_every_days,
+            lambda zone_id: self.panel.state_of(zone_id).input is InputState.ALARM, self.drills.end,
+        )  # fmt: skip
+        self._out.looks_on = self.tests.moved
+        after_s = site.shutdown_after_battery_low_s
+        self._supply = Supply(self.panel, self.watch, self._out, store, after_s, shut_down)
+        self._people = People(
+            identity,
+            clock,
+            self._numbers.new_id,
+            lambda message: self.dispatch.tell(lambda topics: topics.people, message),
+        )
+        self.rooms = self._people.rooms
+        self._seldom = Seldom(log, clock)
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
 
     def post(self, item: Item) -> None:
@@ -192,6 +231,8 @@ class Desk:
                 self._acts.incident(item)
             case AreaAsk():
                 self._acts.area(item)
+            case DrillAsk():
+                self.drills.ask(item)
             case Opened():
                 self._opened(item)
             case Call():
@@ -202,18 +243,22 @@ class Desk:
     def turn(self) -> None:
         """Look at everything that time alone changes."""
         now = stamp(self._clock)
-        self._tell_conditions(self.watch.turn(now), None)
+        self.drills.turn(now)
+        for found in (self.tests.turn(now), self._supply.turn(now), self.watch.turn(now)):
+            self._telling.conditions(found, None)
         for trouble in self.dispatch.troubles():
             results = self.watch.own(trouble.kind, trouble.subject, trouble.active, trouble.detail, now)
-            self._tell_conditions(results, None)
+            self._telling.conditions(results, None)
         state, stuck = self._store.state(), self._store.stuck_s() > STORE_STUCK_S
         detail = {"reason": "a write to the disk does not return" if stuck else state.detail}
         failing = stuck or not state.ok
-        self._tell_conditions(self.watch.own(ConditionKind.STORE_FAILING, "process/alarm", failing, detail, now), None)
+        self._telling.conditions(
+            self.watch.own(ConditionKind.STORE_FAILING, "process/alarm", failing, detail, now), None
+        )
         for late in self.panel.late(now.mono_ns):
             seen = zones.Seen(late.state, late.at.wall_ns)
             change = self.panel.change(late.zone, seen, self._new_id, mono_ns=now.mono_ns)
-            self._tell_change(change, None, late.at, late=True)
+            self._telling.change(change, None, late.at, late=True)
         self._turn_areas(now)
         self._out.turn()
         if self._numbers.wants_block():
@@ -222,7 +267,7 @@ class Desk:
     def _turn_areas(self, now: Stamp) -> None:
         """Delays that end, doors that stand open, contacts that chatter, the calendar, zones that are not closed."""
         for change in self.panel.turn(self._new_id, Moment(now.wall_ns, now.mono_ns)):
-            self._tell_change(change, None, now)
+            self._telling.change(change, None, now)
         areas = self.panel.areas
         applied_ns = {area.id: areas.state_of(area.id).calendar_ns for area in areas.all}
         blind = [area.id for area in areas.all if areas.state_of(area.id).blind]
@@ -232,7 +277,7 @@ class Desk:
             waiting = areas.state_of(area.id).waiting
             detail = {"zones": ", ".join(sorted(waiting))} if waiting else {}
             kind, subject = ConditionKind.ARMING_INCOMPLETE, f"area/{area.id}"
-            self._tell_conditions(self.watch.own(kind, subject, bool(waiting), detail, now), None)
+            self._telling.conditions(self.watch.own(kind, subject, bool(waiting), detail, now), None)
         if self._acts.store_areas():
             self._tell_zones()
 
@@ -254,45 +299,14 @@ class Desk:
             return
         seen = zones.Seen(fact.state, fact.at.wall_ns, fact.previous)
         change = self.panel.change(
-            zone, seen, partial(input_incident_id, *key), fact.count, mono_ns=self._clock.mono_ns()
-        )
+            zone, seen, partial(input_incident_id, *key), fact.count, mono_ns=self._clock.mono_ns(),
+            happened_mono_ns=None if fact.late else report.pressed_mono_ns,
+        )  # fmt: skip
         pressed_ns = wall_of(report.pressed_mono_ns, fact.at)
-        self._tell_change(change, fact, fact.at, pressed_ns, after=partial(self._inputs.safe, key))
-
-    def _tell_change(
-        self,
-        change: ZoneChange,
-        fact: InputChanged | None,
-        at: Stamp,
-        pressed_ns: int = 0,
-        after: Callable[[], None] | None = None,
-        late: bool = False,
-    ) -> None:
-        key = (fact.board_uid, fact.boot_id, fact.event_id) if fact is not None else None
-        late = late or (fact is not None and fact.late)
-        alerts = []
-        for told in change.told:
-            alert_id = input_alert_id(*key, told.part) if key is not None else self._numbers.new_id()
-            numbered = Numbered(alert_id, self._numbers.seq(), at.wall_ns, at.quality, pressed_ns)
-            cause, who = str(told.cause), self._identity
-            alerts.append(
-                zone_alert(
-                    change.zone, told.meaning, cause, told.incident, numbered, who, late, change.armed, told.held_back
-                )
-            )
-        # A press with an id of its own may go out before it is stored: told again, it is the same message.
-        at_once = key is not None and any(told.meaning is zones.Meaning.PANIC for told in change.told)
-        write = rows.Write(
-            incidents=change.incidents,
-            zones=((change.zone.id, change.state),),
-            areas=change.areas,
-            seen_input=key,
-            at_ns=at.wall_ns,
-        )
-        # What was not stored is not acknowledged: the board keeps it, for the next start to take.
-        self._out.bring_out(alerts, write, at_once=at_once, after=after, refused=lambda: None)
-        if change.seen_by_people or change.areas:
-            self._tell_zones()
+        self._telling.change(change, fact, fact.at, pressed_ns, after=partial(self._inputs.safe, key))
+        if any(told.drill and told.meaning is zones.Meaning.PANIC for told in change.told):
+            alert_id, contact_ns = input_alert_id(*key), report.pressed_mono_ns
+            self.tests.press(alert_id, zone, fact.at, contact_ns, self.dispatch.platforms)
 
     def _link(self, report: LinkReport) -> None:
         self.watch.link(report.bridge_id, report.up, report.reason)
@@ -304,7 +318,7 @@ class Desk:
         self.dispatch.tell(lambda topics: topics.zones, self._standing(), retain=True)
 
     def _standing(self) -> dict[str, Any]:
-        return {"zones": self.zone_list(), "areas": self.area_list()}
+        return {"zones": self.zone_list(), "areas": self.area_list(), "drill": self.drills.values()}
 
     # Facts of other processes, and conditions.
 
@@ -316,58 +330,16 @@ class Desk:
             case Pulse():
                 self.watch.pulse(report.fact.process, self._clock.mono_ns())
             case PeopleCounted():
-                self._people(report.fact)
+                self._people.take(report.fact)
             case Condition():
                 results = self.watch.take(report.fact, self._clock.mono_ns())
             case _:
                 text = f"process {report.key[0]} told what only boards may tell"
                 self._seldom.say(logging.WARNING, "not a board", text)
         if results:
-            self._tell_conditions(results, report.key)
+            self._telling.conditions(results, report.key)
         else:
             self._facts.drop(report.key)
-
-    def _tell_conditions(
-        self, results: Iterable[conditions.Raised | conditions.Over], key: rows.FactKey | None
-    ) -> None:
-        now = stamp(self._clock)
-        for result in results:
-            over = isinstance(result, conditions.Over)
-            lapsed = isinstance(result, conditions.Over) and result.lapsed
-            condition = result.condition
-            kind, subject = str(condition.kind), condition.subject
-            name = self._site.names.get(subject, subject)
-            if over:
-                incident = self.panel.restore(kind, subject, now.wall_ns)
-            else:
-                room_id = subject.removeprefix("room/") if subject.startswith("room/") else None
-                new_id, began_ns = self._numbers.new_id(), condition.since.wall_ns
-                incident = self.panel.trigger(
-                    Incident(
-                        new_id, kind, subject, name, room_id, latching=False, triggered_ns=began_ns, last_ns=began_ns
-                    )
-                )
-            at = condition.at if over and not lapsed else now if over else condition.since
-            numbered = Numbered(self._numbers.new_id(), self._numbers.seq(), at.wall_ns, at.quality)
-            alert = condition_alert(condition, over, lapsed, name, incident, numbered)
-            write = rows.Write(incidents=(incident,) if incident else (), seen_fact=key, at_ns=now.wall_ns)
-            after = partial(self._facts.safe, key) if key is not None else None
-            # That storing fails can wait for no store.
-            at_once = condition.kind is ConditionKind.STORE_FAILING
-            self._out.bring_out([alert], write, at_once=at_once, after=after)
-
-    def _people(self, fact: PeopleCounted) -> None:
-        before = self.rooms.get(fact.room_id)
-        if before is not None and fact.at.mono_ns < before.at.mono_ns:
-            return
-        self.rooms[fact.room_id] = fact
-        count, told_ns = self._told_people.get(fact.room_id, (-1, 0))
-        now_ns = self._clock.mono_ns()
-        if count != fact.count or now_ns - told_ns > PEOPLE_EVERY_S * 1e9:
-            self._told_people[fact.room_id] = (fact.count, now_ns)
-            time = local_time(fact.at.wall_ns, self._identity.zone_of_time)
-            message = people_message(fact, self._identity, self._numbers.new_id(), time)
-            self.dispatch.tell(lambda topics: topics.people, message)
 
     # The store.
 
@@ -380,8 +352,10 @@ class Desk:
             kept.incidents, kept.zones, kept.areas, self._new_id, Moment(now.wall_ns, now.mono_ns)
         )
         for change in changes:
-            self._tell_change(change, None, now)
+            self._telling.change(change, None, now)
         self.watch.take_over(kept.incidents, now)
+        self.drills.take_over(kept.drill, now)
+        self.tests.take_over(kept.tested_ns)
         self._inputs.take_over(kept.seen_inputs)
         self._facts.take_over(kept.seen_facts)
         for platform in self.dispatch.platforms:

@@ -141,6 +141,10 @@ class ConditionKind(StrEnum):
     EVIDENCE_BROKEN = "evidence_broken"
     ARMING_INCOMPLETE = "arming_incomplete"
     OUTPUT_FAILED = "output_failed"
+    MAINS_LOST = "mains_lost"
+    BATTERY_LOW = "battery_low"
+    SHUTTING_DOWN = "shutting_down"
+    TEST_DUE = "test_due"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from agent.delivery.store import Opened
 from agent.facts import Fact, InputChanged, InputState, Stamp, Text
 from agent.safety.arming import Act, Area
 from agent.safety.calendar import Calendar
+from agent.safety.drills import DrillKind
 from agent.safety.incidents import Happening, Incident
 from agent.safety.zones import Zone
 
@@ -17,7 +18,10 @@ from agent.safety.zones import Zone
 @dataclass(frozen=True, slots=True)
 class Site:
     """What is watched: zones, names of subjects for people, which processes and boards are expected; areas, and the
-    calendars of those that have one, by their id."""
+    calendars of those that have one, by their id.
+
+    `machine_boot` names the boot of this machine, `test_every_days` is how often a button is tested (0: nobody is
+    reminded), and so long after its battery is low the machine is shut down (None: never)."""
 
     zones: tuple[Zone, ...]
     names: Mapping[str, str]
@@ -25,6 +29,9 @@ class Site:
     bridges: tuple[str, ...]
     areas: tuple[Area, ...] = ()
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    machine_boot: str = ""
+    test_every_days: int = 0
+    shutdown_after_battery_low_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,33 @@ class AreaAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillAsk:
+    """A person begins a drill of `target` (drills.chosen), or ends the one there is (`kind` None). `answer` gets the
+    drill as `status` shows it, or (code, text)."""
+
+    kind: DrillKind | None
+    target: str
+    seconds: float
+    who: str
+    answer: Callable[[dict[str, Any] | tuple[str, Text]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Something to be run on the desk's thread."""
 
     run: Callable[[], None]
 
 
-Item = InputReport | SnapshotReport | LinkReport | FactReport | PersonAsks | AreaAsk | Call | Opened | mqtt.Report
+Item = (
+    InputReport
+    | SnapshotReport
+    | LinkReport
+    | FactReport
+    | PersonAsks
+    | AreaAsk
+    | DrillAsk
+    | Call
+    | Opened
+    | mqtt.Report
+)

@@ -8,6 +8,7 @@ from agent.delivery.payload import Alert, Identity
 from agent.facts import ClockQuality, Condition, PeopleCounted, Stamp, Text
 from agent.safety.arming import Area, AreaState
 from agent.safety.conditions import MEANINGS
+from agent.safety.drills import Drill, DrillKind
 from agent.safety.incidents import DURESS, Incident, Life
 from agent.safety.zones import Meaning, Zone, ZoneType
 
@@ -59,8 +60,6 @@ _ENVIRONMENT = {
     "gas": Text("燃气报警", "gas alarm"),
     "smoke": Text("烟雾报警", "smoke alarm"),
     "water": Text("水浸报警", "water alarm"),
-    "mains": Text("市电中断", "mains power lost"),
-    "battery": Text("电池电量低", "battery low"),
 }
 """The words for an environment zone by its kind; of any other kind it is an environment alarm."""
 
@@ -69,6 +68,18 @@ _AREAS = {
     "disarmed": Text("已撤防", "disarmed"),
     "bypassed": Text("防区已旁路", "zone bypassed"),
     "unbypassed": Text("防区旁路已取消", "zone no longer bypassed"),
+}
+
+_DRILLS = {
+    DrillKind.DRILL: Text("演练", "drill"),
+    DrillKind.WALK: Text("步行测试", "walk test"),
+    DrillKind.BUTTON: Text("按钮测试", "test of a button"),
+}
+
+_DRILL_WHY = {
+    "time": Text("（到时）", " (its time is over)"),
+    "real_alarm": Text("（有真实警情）", " (there is a real alarm)"),
+    "restart": Text("（重新启动）", " (restarted)"),
 }
 
 _BY_PERSON = {
@@ -108,9 +119,11 @@ def zone_alert(
     late: bool,
     armed: bool | None,
     held_back: int = 0,
+    drill: bool = False,
 ) -> Alert:
     """The alert for a change of a zone; `cause` is the input state that made it. `armed` is whether opening the zone is
-    an alarm, None where it never is. `held_back` counts the openings before it that were not told each."""
+    an alarm, None where it never is. `held_back` counts the openings before it that were not told each. A `drill` is
+    told with all that a real one has."""
     row = _ZONES[meaning]
     text = row.text
     if meaning in (Meaning.ENVIRONMENT, Meaning.ENVIRONMENT_RESTORED) and zone.kind in _ENVIRONMENT:
@@ -129,7 +142,7 @@ def zone_alert(
         # No clip is cut yet: the footage is retained and can be exported, but nothing will follow by itself.
         "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "none"},
         **_place(who),
-        "drill": False,
+        "drill": drill,
         "late": late,
     }
     if zone.type is ZoneType.PERIMETER and row.name != "tamper":
@@ -142,10 +155,33 @@ def zone_alert(
         row.name,
         f"zone/{zone.id}",
         row.priority,
-        Text(f"{text.zh}：{zone.name}", f"{text.en}: {zone.name}"),
+        _marked(Text(f"{text.zh}：{zone.name}", f"{text.en}: {zone.name}"), drill),
         data,
         incident,
     )
+
+
+def _marked(text: Text, drill: bool) -> Text:
+    return Text(f"【演练】{text.zh}", f"[drill] {text.en}") if drill else text
+
+
+def drill_alert(drill: Drill, what: str, who: str, why: str, numbered: Numbered) -> Alert:
+    """The alert that a drill has begun, or ended: `what` is begun or ended, `why` as in drill_acts.DrillActs.end."""
+    kind, said = _DRILLS[drill.kind], _DRILL_WHY.get(why, Text("", ""))
+    data: dict[str, Any] = {
+        "state": what,
+        "id": drill.id,
+        "kind": str(drill.kind),
+        "zones": sorted(drill.zones),
+        "who": who,
+        "longest_s": round((drill.until_mono_ns - drill.began_mono_ns) / 1e9),
+        **({"why": why} if why else {}),
+        "drill": True,
+    }
+    words = Text("开始", "begun") if what == "begun" else Text("结束", "ended")
+    zones = ", ".join(sorted(drill.zones))
+    summary = Text(f"{kind.zh}{words.zh}{said.zh}：{zones}（{who}）", f"{kind.en} {words.en}{said.en}: {zones} ({who})")
+    return _alert(numbered, "alarm", "drill", f"drill/{drill.id}", 4, summary, data, None)
 
 
 def area_alert(
@@ -215,7 +251,7 @@ def condition_alert(
     if condition.subject.startswith("room/"):
         data["room"] = condition.subject.removeprefix("room/")
     summary = Text(f"{text.zh}：{name}", f"{text.en}: {name}")
-    priority = min(meaning.priority + 1, 3) if over else meaning.priority
+    priority = max(min(meaning.priority + 1, 3), meaning.priority) if over else meaning.priority
     return _alert(
         numbered, str(meaning.alert_class), str(condition.kind), condition.subject, priority, summary, data, incident
     )
@@ -232,8 +268,11 @@ def person_alert(incident: Incident, who: str, why: str, numbered: Numbered) -> 
         "why": why,
         "room": incident.room_id,
         "count": incident.count,
+        "drill": incident.drill,
     }
-    summary = Text(f"{text.zh}：{incident.name}（{who}）", f"{text.en}: {incident.name} ({who})")
+    summary = _marked(
+        Text(f"{text.zh}：{incident.name}（{who}）", f"{text.en}: {incident.name} ({who})"), incident.drill
+    )
     return _alert(numbered, alert_class, name, incident.subject, 2, summary, data, incident)
 
 

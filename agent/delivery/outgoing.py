@@ -34,6 +34,8 @@ class Outgoing:
         self._clock = clock
         self._later = later
         self._prune_at_ns = clock.mono_ns()
+        self.looks_on: Callable[[rows.Delivery], None] = lambda _delivery: None
+        """Told, on the desk's thread, of each alert that moved on its way."""
         self.dispatch = Dispatch(clock, self._delivery_moved, self._receipt_came)
 
     def bring_out(
@@ -92,6 +94,7 @@ class Outgoing:
 
     def _delivery_moved(self, delivery: rows.Delivery) -> None:
         self._store.submit(partial(rows.put_delivery, delivery=delivery))
+        self.looks_on(delivery)
 
     def _receipt_came(self, platform: str, receipt: Receipt, wall_ns: int) -> None:
         self._store.submit(

@@ -7,13 +7,15 @@ however often it runs.
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent import audit
+from agent.delivery import register
 from agent.delivery.payload import DURESS_TYPE, Alert
 from agent.facts import InputState
 from agent.safety.arming import AreaState, Phase
+from agent.safety.drills import Drill
 from agent.safety.incidents import DURESS, Incident, Life
 from agent.safety.zones import ZoneState
 
@@ -67,6 +69,8 @@ class Write:
     incidents: tuple[Incident, ...] = ()
     zones: tuple[tuple[str, ZoneState], ...] = ()
     areas: tuple[tuple[str, AreaState], ...] = ()
+    drill: Drill | None = None
+    drill_over: bool = False
     seen_input: InputKey | None = None
     seen_fact: FactKey | None = None
     deed: audit.Deed | None = None
@@ -96,6 +100,8 @@ def put(db: sqlite3.Connection, write: Write) -> audit.Row | None:
         db.execute("INSERT OR REPLACE INTO zones VALUES (?, ?, ?)", (zone_id, str(state.input), state.since_ns))
     for area_id, area in write.areas:
         _put_area(db, area_id, area)
+    if write.drill_over or write.drill is not None:
+        register.put_drill(db, write.drill)
     if write.seen_input is not None:
         db.execute("INSERT OR IGNORE INTO seen_inputs VALUES (?, ?, ?, ?)", (*write.seen_input, write.at_ns))
     if write.seen_fact is not None:
@@ -121,12 +127,13 @@ def _put_alert(db: sqlite3.Connection, alert: Alert, body: dict[str, Any], platf
 def _put_incident(db: sqlite3.Connection, incident: Incident) -> None:
     db.execute(
         "INSERT OR REPLACE INTO incidents (id, kind, subject, name, room_id, latching, state, count, triggered_ns,"
-        " last_ns, acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " last_ns, acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why, drill)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             incident.id, incident.kind, incident.subject, incident.name, incident.room_id, int(incident.latching),
             str(incident.state), incident.count, incident.triggered_ns, incident.last_ns, incident.acknowledged_ns,
             incident.acknowledged_by, incident.restored_ns, incident.reset_ns, incident.reset_by, incident.reset_why,
+            int(incident.drill),
         ),
     )  # fmt: skip
 
@@ -227,6 +234,8 @@ class Kept:
     areas: dict[str, AreaState]
     seen_inputs: tuple[InputKey, ...]
     seen_facts: tuple[FactKey, ...]
+    drill: Drill | None = None
+    tested_ns: dict[str, int] = field(default_factory=dict)
 
 
 def read_kept(db: sqlite3.Connection) -> Kept:
@@ -240,6 +249,8 @@ def read_kept(db: sqlite3.Connection) -> Kept:
         areas=_areas(db),
         seen_inputs=_newest(db, "board_uid, boot_id, event_id", "seen_inputs"),
         seen_facts=_newest(db, "process, boot, n", "seen_facts"),
+        drill=register.read_drill(db),
+        tested_ns=register.tested_ns(db),
     )
 
 
@@ -289,7 +300,7 @@ def read_closed(db: sqlite3.Connection, before: tuple[int, str] | None = None, a
 def _incidents(db: sqlite3.Connection, where: str, values: tuple[Any, ...], at_most: int) -> list[Incident]:
     rows = db.execute(
         "SELECT id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count, acknowledged_ns,"
-        " acknowledged_by, restored_ns, reset_ns, reset_by, reset_why FROM incidents"
+        " acknowledged_by, restored_ns, reset_ns, reset_by, reset_why, drill FROM incidents"
         f" WHERE {where} ORDER BY triggered_ns DESC, id DESC LIMIT ?",
         (*values, at_most),
     ).fetchall()
@@ -298,10 +309,10 @@ def _incidents(db: sqlite3.Connection, where: str, values: tuple[Any, ...], at_m
 
 def _incident(*row: Any) -> Incident:
     incident_id, kind, subject, name, room_id, latching, triggered_ns, last_ns, state, count = row[:10]
-    acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why = row[10:]
+    acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why, drill = row[10:]
     return Incident(
         incident_id, kind, subject, name, room_id, bool(latching), triggered_ns, last_ns, Life(state), count,
-        acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why,
+        acknowledged_ns, acknowledged_by, restored_ns, reset_ns, reset_by, reset_why, bool(drill),
     )  # fmt: skip
 
 

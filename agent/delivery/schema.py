@@ -82,6 +82,33 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE areas ADD COLUMN blind INTEGER NOT NULL DEFAULT 0",
+    """
+    ALTER TABLE incidents ADD COLUMN drill INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE drill (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        zones TEXT NOT NULL,
+        who TEXT NOT NULL,
+        began_ns INTEGER NOT NULL,
+        began_mono_ns INTEGER NOT NULL,
+        until_mono_ns INTEGER NOT NULL,
+        machine_boot TEXT NOT NULL
+    );
+    CREATE TABLE tests (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        at_ns INTEGER NOT NULL,
+        zone_id TEXT NOT NULL,
+        zone_name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        who TEXT NOT NULL,
+        passed INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        path TEXT NOT NULL
+    );
+    CREATE INDEX tests_by_zone ON tests (zone_id, at_ns);
+    """,
 )
 
 

@@ -132,6 +132,18 @@ MEANINGS: dict[Kind, Meaning] = {
         ("警号、警灯等输出不可用", "a siren, strobe or other output does not work"),
         ("警号、警灯等输出恢复", "the siren, strobe or other output works again"),
     ),
+    Kind.MAINS_LOST: _fault(2, ("市电中断", "mains power is lost"), ("市电恢复", "mains power is back")),
+    Kind.BATTERY_LOW: _fault(2, ("电池电量低", "the battery is low"), ("电池电量恢复", "the battery is charged again")),
+    Kind.SHUTTING_DOWN: _fault(
+        2,
+        ("电池将耗尽，主机即将关机，期间不能报警", "the battery runs empty: shutting down, nothing alarms meanwhile"),
+        ("主机恢复运行", "the machine works again"),
+    ),
+    Kind.TEST_DUE: _fault(
+        4,
+        ("报警按钮该测试了", "the panic button is due for its test"),
+        ("报警按钮已测试", "the panic button was tested"),
+    ),
     Kind.CLOCK_UNKNOWN: _fault(
         3, ("时钟未同步", "the clock is not synchronised"), ("时钟已同步", "the clock is synchronised")
     ),

@@ -76,7 +76,7 @@ class Incident:
     """One thing that happened, from its first trigger to its end. Times are UTC nanoseconds; 0 means not yet.
 
     (`kind`, `subject`) names what it is about: at most one open incident has the same two. `count` is how often it
-    was triggered.
+    was triggered. `drill`: it belongs to a drill, and ends with it.
     """
 
     id: str
@@ -95,6 +95,7 @@ class Incident:
     reset_ns: int = 0
     reset_by: str = ""
     reset_why: str = ""
+    drill: bool = False
 
     @property
     def open(self) -> bool:
@@ -136,3 +137,15 @@ def step(incident: Incident, event: Event, now_ns: int) -> Incident:
             return replace(moved, reset_ns=now_ns, reset_by=event.who, reset_why=event.why)
         case Happening.CLOSE:
             return moved
+
+
+def ended(incident: Incident, who: str, why: str, now_ns: int) -> Incident:
+    """The incident of a drill that is over, closed. Raises ValueError for a real one: a person alone ends that."""
+    if not incident.drill:
+        raise ValueError(f"{incident.id} is real")
+    if not incident.restored_ns:
+        incident = step(incident, Event(Happening.RESTORE), now_ns)
+    if not incident.latching:
+        return incident
+    reset = step(incident, Event(Happening.RESET, who, why), now_ns)
+    return step(reset, Event(Happening.CLOSE), now_ns)

@@ -7,19 +7,22 @@ Invariants
 1. At most one incident is open for one (kind, subject); a new trigger belongs to it.
 2. A latching incident leaves only by `by_person`.
 3. A difference found by a snapshot waits `LATE_AFTER_S` for the board's own event about it, which has an id.
-4. A press of a panic zone is told, whatever areas, bypasses and the chatter of contacts say.
+4. A press of a panic zone is told, whatever areas, bypasses, drills and the chatter of contacts say.
+5. An incident of a drill never becomes a real one, or the other way round: what is real begins one of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from agent.facts import InputState, Stamp
 from agent.safety import incidents, swinger, zones
 from agent.safety.areas import Areas
 from agent.safety.arming import Alarm, Area, AreaState, Moment
-from agent.safety.incidents import Happening, Incident
+from agent.safety.drills import Drills
+from agent.safety.incidents import DURESS, Happening, Incident
 from agent.safety.swinger import Swing
+from agent.safety.zone_change import Late, NewId, Told, ZoneChange, told_of
 from agent.safety.zones import Meaning, Zone, ZoneState, ZoneType
 
 LATE_AFTER_S: Final = 1.5
@@ -31,49 +34,10 @@ _BY_DOOR: Final = (Meaning.DOOR_FORCED_RESTORED, Meaning.INTRUSION_RESTORED, Mea
 _HELD_BACK: Final = frozenset(zones.TRIGGERS - {Meaning.PANIC})
 """What a contact that chatters is told once for many of."""
 
+_WAS_REAL: Final = "real_alarm"
+"""Why the incident of a drill was closed when its zone turned out to be in real alarm."""
+
 _RESTORED_BY: Final = {begun: restored for restored, begun in zones.RESTORES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One thing to be told of a zone. `cause` is the input state behind it; `part` tells apart several of one event;
-    `held_back` counts what a door that chatters did before, untold."""
-
-    meaning: Meaning
-    cause: InputState
-    incident: Incident | None
-    part: str
-    held_back: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneChange:
-    """A zone after a report: its state, whether people see another one, and what is to be told, in order.
-
-    `incidents` are those that changed, each in its newest state; `areas` likewise; `armed` is whether opening the zone
-    is an alarm now (None: it is never armed).
-    """
-
-    zone: Zone
-    state: ZoneState
-    seen_by_people: bool
-    told: tuple[Told, ...]
-    incidents: tuple[Incident, ...] = ()
-    areas: tuple[tuple[str, AreaState], ...] = ()
-    armed: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """A snapshot showed this zone in another state, and no event told of it."""
-
-    zone: Zone
-    state: InputState
-    at: Stamp
-
-
-NewId = Callable[[str], str]
-"""The id of an incident that begins with `part` of an event."""
 
 
 class Panel:
@@ -90,6 +54,7 @@ class Panel:
         self._swings: dict[tuple[str, Meaning], Swing] = {}
         self._opened_mono_ns: dict[str, int] = {}
         self._moved: dict[str, Incident] = {}
+        self.drills = Drills()
 
     def zone_of(self, bridge_id: str, input_no: int) -> Zone | None:
         """The zone that this input guards."""
@@ -124,9 +89,22 @@ class Panel:
         inputs = {zone_id: state.input for zone_id, state in states.items()}
         return self.alarms(self.areas.take_over(areas, inputs, now), new_id, now)
 
-    def change(self, zone: Zone, seen: zones.Seen, incident_id: NewId, count: int = 1, *, mono_ns: int) -> ZoneChange:
-        """A board says what a zone is in. `incident_id(part)` names an incident that begins; `count` presses."""
+    def change(
+        self,
+        zone: Zone,
+        seen: zones.Seen,
+        incident_id: NewId,
+        count: int = 1,
+        *,
+        mono_ns: int,
+        happened_mono_ns: int | None = None,
+    ) -> ZoneChange:
+        """A board says what a zone is in. `incident_id(part)` names an incident that begins; `count` presses;
+        `happened_mono_ns` is when, None where nobody knows."""
         self._late.pop(zone.id, None)
+        if seen.state is InputState.ALARM:
+            forced = any(each.kind == DURESS for each in self._open.values())
+            self.drills.activated(zone, happened_mono_ns, count, mono_ns, seen.at_ns, forced=forced)
         before, now = self._states[zone.id], Moment(seen.at_ns, mono_ns)
         state, meanings = zones.step(zone, before, seen)
         self._states[zone.id] = state
@@ -143,6 +121,9 @@ class Panel:
     def turn(self, new_id: NewId, now: Moment) -> list[ZoneChange]:
         """What time alone brings: delays that end, doors that stand open, contacts that chatter or keep quiet again."""
         changes = self.alarms(self.areas.turn(now), new_id, now)
+        for zone in self.drills.held(self.zones, self._states, now.mono_ns):
+            told = self._tell(zone, Meaning.PANIC, self._states[zone.id].input, "", new_id, 1, now)
+            changes.append(self._changed(zone, False, told))
         for zone_id, opened_ns in list(self._opened_mono_ns.items()):
             zone, state = self._zones[zone_id], self._states[zone_id]
             if zone.held_open_s and state.known and now.mono_ns - opened_ns >= zone.held_open_s * 1e9:
@@ -157,17 +138,41 @@ class Panel:
             incident = self._open.get((str(meaning), f"zone/{zone_id}"))
             if meaning is Meaning.DOOR_OPENED and (due.update or due.restore):
                 stands = Meaning.DOOR_OPENED if state.input is InputState.ALARM else Meaning.DOOR_CLOSED
-                changes.append(self._changed(zone, False, [Told(stands, state.input, None, "", due.untold)]))
+                drill = self.drills.covers(zone, stands, state.input)
+                changes.append(self._changed(zone, False, [Told(stands, state.input, None, "", due.untold, drill)]))
             elif incident is None:
                 if swinger.is_over(after, now.mono_ns):
                     del self._swings[zone_id, meaning]
             elif due.restore:
                 ended = self.restore(str(meaning), incident.subject, now.wall_ns) or incident
                 self._moved[ended.id] = ended
-                changes.append(self._changed(zone, False, [Told(_RESTORED_BY[meaning], state.input, ended, "")]))
+                changes.append(self._changed(zone, False, [told_of(_RESTORED_BY[meaning], state.input, ended, "")]))
             elif due.update:
-                changes.append(self._changed(zone, False, [Told(meaning, state.input, incident, "")]))
+                changes.append(self._changed(zone, False, [told_of(meaning, state.input, incident, "")]))
         return changes
+
+    def end_drill(
+        self, who: str, why: str, new_id: NewId, now: Moment
+    ) -> tuple[list[ZoneChange], tuple[Incident, ...]]:
+        """The drill is over: what is still in alarm is real from now on, and the other incidents of it are closed."""
+        self.drills.clear()
+        changes, closed = [], []
+        for incident in self.open_incidents():
+            zone = self._zones.get(incident.subject.removeprefix("zone/"))
+            if not incident.drill:
+                continue
+            if zone is None or not self._still_alarms(incident, zone):
+                closed.append(self.keep(incidents.ended(incident, who, why, now.wall_ns)))
+            else:
+                told = self._tell(zone, Meaning(incident.kind), self._states[zone.id].input, "", new_id, 1, now)
+                changes.append(self._changed(zone, False, told))
+        return changes, tuple(closed)
+
+    def _still_alarms(self, incident: Incident, zone: Zone) -> bool:
+        if incident.restored_ns or self._states[zone.id].input is not InputState.ALARM:
+            return False
+        armed = zone.type is not ZoneType.PERIMETER or self.areas.armed(zone) is True
+        return armed or incident.kind == Meaning.DOOR_HELD_OPEN
 
     def alarms(self, found: Iterable[Alarm], new_id: NewId, now: Moment) -> list[ZoneChange]:
         """What areas are alarmed about, to be told."""
@@ -205,8 +210,15 @@ class Panel:
                 self._states[zone.id], _ = zones.step(zone, self._states[zone.id], zones.LinkLost())
 
     def trigger(self, new: Incident, count: int = 1) -> Incident:
-        """Begin `new`, or count one more trigger of the open incident of its kind and subject."""
+        """Begin `new`, or count one more trigger of the open incident of its kind and subject. What is real closes that
+        of a drill, and ends the drill."""
         incident = self._open.get((new.kind, new.subject))
+        if incident is not None and incident.drill and not new.drill:
+            closed = self.keep(incidents.ended(incident, "", _WAS_REAL, new.triggered_ns))
+            self._moved[closed.id] = closed
+            incident = None
+        if new.latching and not new.drill and new.kind != DURESS:
+            self.drills.real_began()
         if incident is None:
             return self.keep(replace(new, count=count))
         again = incidents.step(incident, incidents.Event(Happening.TRIGGER), new.triggered_ns)
@@ -272,19 +284,21 @@ class Panel:
         self, zone: Zone, meaning: Meaning, cause: InputState, part: str, new_id: NewId, count: int, now: Moment
     ) -> list[Told]:
         """What is told of it now: nothing while a contact that chatters is told once for many."""
-        subject = f"zone/{zone.id}"
+        subject, drill = f"zone/{zone.id}", self.drills.covers(zone, meaning, cause)
         key = (zone.id, zones.RESTORES.get(meaning, meaning))
         swing = self._swings.get(key, Swing())
         if meaning in zones.TRIGGERS:
             latching = zones.latches(zone, meaning)
             name = partial_id(new_id, part)()
-            new = Incident(name, str(meaning), subject, zone.name, zone.room_id, latching, now.wall_ns, now.wall_ns)
+            new = Incident(
+                name, str(meaning), subject, zone.name, zone.room_id, latching, now.wall_ns, now.wall_ns, drill=drill
+            )
             incident = self.trigger(new, count)
             self._moved[incident.id] = incident
             if meaning is Meaning.PANIC:
-                return [Told(meaning, cause, incident, part)]
+                return [told_of(meaning, cause, incident, part)]
             self._swings[key], now_told = swinger.triggered(swing, incident.id, now.mono_ns)
-            return [Told(meaning, cause, incident, part)] if now_told else []
+            return [told_of(meaning, cause, incident, part)] if now_told else []
         begun = zones.RESTORES.get(meaning)
         if begun is None:
             key, most = (zone.id, Meaning.DOOR_OPENED), swinger.DOOR_SWINGS
@@ -293,7 +307,7 @@ class Panel:
                 self._swings[key], told_now = swinger.triggered(swing, "", now.mono_ns, most)
             else:
                 self._swings[key], told_now = swinger.restored(swing, now.mono_ns, most)
-            return [Told(meaning, cause, None, part)] if told_now else []
+            return [Told(meaning, cause, None, part, drill=drill)] if told_now else []
         if begun is not Meaning.PANIC:
             self._swings[key], over = swinger.restored(swing, now.mono_ns)
             if not over:
@@ -301,7 +315,7 @@ class Panel:
         ended = self.restore(str(begun), subject, now.wall_ns)
         if ended is not None:
             self._moved[ended.id] = ended
-        return [Told(meaning, cause, ended, part)]
+        return [told_of(meaning, cause, ended, part) if ended else Told(meaning, cause, None, part, drill=drill)]
 
     def _changed(self, zone: Zone, seen_by_people: bool, told: Iterable[Told]) -> ZoneChange:
         moved = tuple(self._moved.values())

@@ -28,6 +28,9 @@ LATCHING = frozenset({ZoneType.PANIC_24H, ZoneType.TAMPER_24H, ZoneType.ENVIRONM
 ALWAYS_ARMED = frozenset({ZoneType.PANIC_24H, ZoneType.TAMPER_24H, ZoneType.ENVIRONMENT})
 """Zones that belong to no area: nobody and nothing disarms or bypasses them."""
 
+POWER_KINDS = frozenset({"mains", "battery"})
+"""Kinds of environment zone that are told as conditions of the power (power.py), and begin no incident of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Zone:
@@ -35,7 +38,7 @@ class Zone:
 
     Of perimeter zones alone: `area` is what it is armed with (None: never armed), `entry` that its opening begins the
     entry delay, `held_open_s` how long it may stand open untold (0: for ever). `kind` is what an environment zone
-    watches.
+    watches. `silent`, of a panic zone: its presses are told to the platforms alone, and nothing here sounds or lights.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Zone:
     entry: bool = False
     held_open_s: int = 0
     kind: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +154,19 @@ def step(zone: Zone, state: ZoneState, fact: Seen | LinkLost) -> tuple[ZoneState
     if fact.state is state.input:
         again = fact.previous is not None and fact.previous is not fact.state
         if again and fact.state is InputState.ALARM:
-            return seen, (_pair(zone, fact.state)[0],)
+            return seen, tuple(pair[0] for pair in _pairs(zone, fact.state))
         return replace(state, known=True), ()
-    meanings: list[Meaning] = []
-    if state.input is not InputState.NORMAL:
-        meanings.append(_pair(zone, state.input)[1])
-    if fact.state is not InputState.NORMAL:
-        meanings.append(_pair(zone, fact.state)[0])
-    return seen, tuple(meanings)
+    ended = [pair[1] for pair in _pairs(zone, state.input)]
+    return seen, (*ended, *(pair[0] for pair in _pairs(zone, fact.state)))
 
 
-def _pair(zone: Zone, state: InputState) -> tuple[Meaning, Meaning]:
-    """What a state other than NORMAL means when it begins and when it ends."""
+def _pairs(zone: Zone, state: InputState) -> tuple[tuple[Meaning, Meaning], ...]:
+    """What a state means when it begins and when it ends: NORMAL nothing, and mains and battery what power.py says."""
+    if state is InputState.NORMAL:
+        return ()
     if state is InputState.ALARM:
-        return _ALARM[zone.type]
+        return () if zone.kind in POWER_KINDS else (_ALARM[zone.type],)
     if state is InputState.TAMPER:
-        return _TAMPER
+        return (_TAMPER,)
     # A cut or shorted line of a tamper zone is the tampering itself.
-    return _TAMPER if zone.type is ZoneType.TAMPER_24H else _FAULT
+    return (_TAMPER if zone.type is ZoneType.TAMPER_24H else _FAULT,)

@@ -23,7 +23,7 @@ def told(zone: Zone, meaning: Meaning, armed: bool | None = True, held_back: int
     ("kind", "zh", "over"),
     [
         ("gas", "燃气报警：厨房", "燃气报警：已恢复：厨房"),
-        ("mains", "市电中断：厨房", "市电中断：已恢复：厨房"),
+        ("water", "水浸报警：厨房", "水浸报警：已恢复：厨房"),
         ("other", "环境报警：厨房", "环境报警恢复：厨房"),
         ("", "环境报警：厨房", "环境报警恢复：厨房"),
     ],

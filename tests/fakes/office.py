@@ -34,16 +34,18 @@ SITE = Site(
 class Office:
     """A desk at work. `acknowledged` are the events that boards were told are safe."""
 
-    def __init__(self, path: Path, site: Site = SITE) -> None:
+    def __init__(self, path: Path, site: Site = SITE, clock: MovedClock | None = None) -> None:
         self.path = path
-        self.clock = MovedClock()
+        self.clock = clock or MovedClock()
+        self.shut_downs: list[int] = []
         self.acknowledged: list[InputKey] = []
         self.police, self.cloud = ScriptedRoute("police"), ScriptedRoute("cloud")
         identity = Identity("F0012", "edge-0001", ZoneInfo("Asia/Shanghai"), "boot-1")
         self.store = AlarmStore(path, self.clock, lambda opened: self.desk.post(opened))
         self.desk = Desk(
-            site, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None
-        )
+            site, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None,
+            lambda: self.shut_downs.append(self.clock.mono_ns()),
+        )  # fmt: skip
         for route in (self.police, self.cloud):
             route.post = self.desk.post
             self.desk.dispatch.add(route, "public_security", receipts_required=True)
@@ -120,9 +122,9 @@ class Office:
 
 
 @contextmanager
-def office(path: Path, connected: bool = True, site: Site = SITE) -> Iterator[Office]:
-    """A desk with the database at `path`, at work."""
-    made = Office(path, site)
+def office(path: Path, connected: bool = True, site: Site = SITE, clock: MovedClock | None = None) -> Iterator[Office]:
+    """A desk with the database at `path`, at work; a restart goes on with the clock of the start before."""
+    made = Office(path, site, clock)
     assert made.store.start(10)
     made.desk.start()
     try:

@@ -5,7 +5,8 @@ from itertools import count
 from agent.facts import InputState, Stamp
 from agent.safety.arming import Arm, Disarm, Moment, Phase, area_of
 from agent.safety.incidents import Happening, Incident, Life
-from agent.safety.panel import Panel, ZoneChange, by_person
+from agent.safety.panel import Panel, by_person
+from agent.safety.zone_change import ZoneChange
 from agent.safety.zones import Meaning, Seen, Zone, ZoneState, ZoneType
 
 S = 1_000_000_000
