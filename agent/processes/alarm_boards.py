@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from agent.boards.contract import Board, new_boot_id
 from agent.clock import Clock
-from agent.settings.models import Bridge, Settings
+from agent.settings.models import FOUND_BY_USB, Bridge, Settings
+from firmware_bridge.configuration import Wired
+from firmware_bridge.messages import InputKind, InputMode
+from firmware_bridge.neighbours import Neighbours
+from firmware_bridge.ports import Wanted
 from firmware_bridge.reports import InputEvent, LinkChanged, Snapshot
 from firmware_bridge.serial_port import SerialBoard
 
@@ -17,15 +21,30 @@ if TYPE_CHECKING:
 Report = Callable[[InputEvent | Snapshot | LinkChanged], None]
 
 
-def boards_of(settings: Settings, report_of: Callable[[str], Report], clock: Clock) -> dict[str, Board]:
+def neighbours_of(settings: Settings) -> Neighbours:
+    """What the boards of this host share. Ports that the settings name are found by nobody."""
+    return Neighbours(bridge.port for bridge in settings.bridges if bridge.port not in (None, FOUND_BY_USB))
+
+
+def boards_of(
+    settings: Settings, report_of: Callable[[str], Report], clock: Clock, neighbours: Neighbours | None = None
+) -> dict[str, Board]:
     """A board for each bridge, by its id; none is started. `report_of(id)` is who takes its reports."""
+    neighbours = neighbours or neighbours_of(settings)
     buses: dict[Path, Bus] = {}
     boards: dict[str, Board] = {}
     for bridge in settings.bridges:
         report, resting = report_of(bridge.id), resting_closed(settings, bridge.id)
         match bridge.kind:
             case "tyb":
-                boards[bridge.id] = SerialBoard(_path(bridge.port), report)
+                boards[bridge.id] = SerialBoard(
+                    Wanted(bridge.usb) if bridge.port in (None, FOUND_BY_USB) else _path(bridge.port),
+                    report,
+                    bridge=bridge.id,
+                    wired=wired_of(settings, bridge.id),
+                    uid=bridge.uid.lower() if bridge.uid else None,
+                    neighbours=neighbours,
+                )
             case "modbus":
                 port = _path(bridge.port)
                 if port not in buses:
@@ -41,6 +60,17 @@ def resting_closed(settings: Settings, bridge_id: str) -> frozenset[int]:
     return frozenset(
         zone.input for zone in settings.zones if zone.bridge == bridge_id and zone.line == "opens_on_alarm"
     )
+
+
+def wired_of(settings: Settings, bridge_id: str) -> dict[int, Wired]:
+    """What hangs on the inputs of this bridge: a panic button is kept through power loss by the board itself."""
+    return {
+        zone.input: Wired(
+            InputKind.PANIC if zone.type == "panic_24h" else InputKind.CONTACT, InputMode[zone.line.upper()]
+        )
+        for zone in settings.zones
+        if zone.bridge == bridge_id
+    }
 
 
 def _path(path: Path | None) -> Path:

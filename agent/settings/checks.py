@@ -16,6 +16,7 @@ from agent.facts import Text
 from agent.footage.chain import available
 from agent.settings.checks_areas import Found, told_areas, wrong_areas
 from agent.settings.checks_bridges import wrong_bridges
+from agent.settings.checks_usb import not_plugged_in, port_path
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
 from agent.settings.sections import Section as _Section
@@ -81,6 +82,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_overwritten(values),
         *told_areas(values),
         *_not_there(values, folder),
+        *not_plugged_in(values),
     ]
     return Checked(mistakes, list(_files(values, folder)), warnings)
 
@@ -331,7 +333,7 @@ def _overwritten(values: _Section) -> Iterator[Found]:
 
 def _not_there(values: _Section, folder: Path) -> Iterator[Found]:
     for number, bridge in _items(values, "bridges"):
-        if isinstance(bridge.get("port"), str) and not _exists(folder / bridge["port"]):
+        if (port := port_path(bridge.get("port"), folder)) is not None and not _exists(port):
             yield ("bridges", number, "port"), Text("此刻没有这个串口", "there is no such port at the moment")
         if isinstance(bridge.get("chip"), str) and not _exists(folder / bridge["chip"]):
             yield ("bridges", number, "chip"), Text("此刻没有这个芯片", "there is no such chip at the moment")

@@ -5,16 +5,17 @@ from typing import Any, Final
 
 from agent.boards.turns import Wire, needed_ms
 from agent.facts import Text
+from agent.settings.checks_usb import wrong_searches
 from agent.settings.mistakes import Place
 from agent.settings.sections import Section, items
 from agent.settings.wording import allowed_at, show
 
 Found = tuple[Place, Text]
 
-_NEEDED: Final = {"tyb": ("port",), "modbus": ("port", "unit"), "gpio": ("chip", "lines")}
+_NEEDED: Final = {"tyb": (), "modbus": ("port", "unit"), "gpio": ("chip", "lines")}
 _OUTPUTS: Final = ("siren", "strobe")
 _KEYS: Final = {
-    "tyb": {"id", "kind", "port"},
+    "tyb": {"id", "kind", "port", "usb", "uid"},
     "modbus": {
         "id", "kind", "port", "unit", "inputs", "first_address", "baud", "parity", "poll_ms", "answer_ms", *_OUTPUTS,
     },
@@ -32,7 +33,8 @@ def wrong_bridges(values: Section) -> Iterator[Found]:
         kind = _kind(bridge)
         if kind is None:
             continue
-        for key in _NEEDED[kind]:
+        needed = ("port",) if kind == "tyb" and bridge.get("usb") is None else _NEEDED[kind]
+        for key in needed:
             if bridge.get(key) is None:
                 place = ("bridges", number, key)
                 allowed = allowed_at(place)
@@ -46,6 +48,7 @@ def wrong_bridges(values: Section) -> Iterator[Found]:
                     Text(f"kind 为 {kind} 的板没有此项", f"a board of the kind {kind} has no such key"),
                 )
     yield from _ports(values)
+    yield from wrong_searches(values)
     yield from _lines(values)
     yield from _buses(values)
     yield from _zones(values)
@@ -62,7 +65,7 @@ def _ports(values: Section) -> Iterator[Found]:
     units: dict[tuple[str, int], int] = {}
     for number, bridge in items(values, "bridges"):
         kind, port, unit = _kind(bridge), bridge.get("port"), bridge.get("unit")
-        if not isinstance(port, str) or kind is None:
+        if not isinstance(port, str) or kind is None or (kind == "tyb" and port == "auto"):
             continue
         first, first_kind = seen.setdefault(port, (number, kind))
         if first != number and (kind, first_kind) != ("modbus", "modbus"):

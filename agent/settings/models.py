@@ -22,6 +22,15 @@ def _from_the_file(path: Path, info: ValidationInfo) -> Path:
     return path if folder is None else Path(folder) / path
 
 
+FOUND_BY_USB: Final = Path("auto")
+"""What `port` says where the board is looked for among all that is plugged in."""
+
+
+def _port_from_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A port that is to be found has no folder."""
+    return path if path == FOUND_BY_USB else _from_the_file(path, info)
+
+
 File = Annotated[Path, AfterValidator(_from_the_file)]
 """A path; a relative one starts at the folder of the settings file."""
 
@@ -36,6 +45,35 @@ Identifier = Annotated[
     ),
 ]
 """A name that stands in topics, paths and messages: letters, digits, - and _."""
+
+SerialPort = Annotated[
+    Path,
+    AfterValidator(_port_from_the_file),
+    Field(json_schema_extra=_told("串口的路径，或 auto", "the path of a serial port, or auto")),
+]
+"""A serial port: a path, or `auto` for what is found by USB."""
+
+Usb = Annotated[
+    str,
+    Field(
+        pattern=r"^[!-~]{1,126}$",
+        json_schema_extra=_told(
+            "USB 序列号，或 2341:0043 这样的厂商与产品号", "a USB serial number, or vendor:product as in 2341:0043"
+        ),
+    ),
+]
+"""What a USB device says of itself: its serial number (at most 126 characters, by USB 2.0), or vendor:product."""
+
+BoardUid = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9A-Fa-f]{16}$",
+        json_schema_extra=_told(
+            "板卡自报的 16 位十六进制编号（yunjian boards）", "the 16 hex digits that the board tells (yunjian boards)"
+        ),
+    ),
+]
+"""The uid of a board."""
 
 BrokerUrl = Annotated[
     str,
@@ -156,7 +194,9 @@ class Bridge(_Closed):
 
     id: Identifier
     kind: Literal["tyb", "modbus", "gpio"] = "tyb"
-    port: File | None = None
+    port: SerialPort | None = None
+    usb: Usb | None = None
+    uid: BoardUid | None = None
     unit: Annotated[int, Field(ge=1, le=247)] | None = None
     inputs: Annotated[int, Field(ge=1, le=32)] = 8
     first_address: _CoilAddress = 0
@@ -297,6 +337,19 @@ class Web(_Closed):
     port: Annotated[int, Field(ge=0, le=65535)] = 8440
 
 
+class Tests(_Closed):
+    """Tests of buttons."""
+
+    every_days: Annotated[int, Field(ge=0, le=365)] = 7
+
+
+class Power(_Closed):
+    """What becomes of the machine when its battery runs empty."""
+
+    shutdown_after_battery_low_s: Annotated[int, Field(ge=10, le=86400)] | None = None
+    command: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...], Field(max_length=50)] = ()
+
+
 class Settings(_Closed):
     """One facility, whole."""
 
@@ -309,6 +362,8 @@ class Settings(_Closed):
     bridges: tuple[Bridge, ...] = ()
     areas: tuple[Area, ...] = ()
     zones: tuple[Zone, ...] = ()
+    tests: Tests = Tests()
+    power: Power = Power()
     platforms: tuple[Platform, ...] = ()
     vision: Vision = Vision()
     web: Web = Web()
