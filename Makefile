@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := var/run
+# Most of what the tests do is wait for real parts: three at a time keep two processors busy.
+WORKERS ?= 3
 PIP := -m pip --disable-pip-version-check --require-virtualenv
 # setuptools has much to say of editable installations; it is shown when one fails.
 INSTALL_SELF := $(BIN)/python $(PIP) install -q --no-deps --no-build-isolation -e . >$(VENV)/install.log 2>&1 \
@@ -43,7 +45,7 @@ flash: $(VENV)/.run ## write it to a board and ask it who it is: make flash PORT
 test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
 	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common \
 		gcc libc6-dev gcc-avr avr-libc simavr libsimavr-dev libelf-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

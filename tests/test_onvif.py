@@ -5,7 +5,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from agent.footage.recording.arrivals import Ended, Opened, Trouble
 from agent.footage.recording.camera import Camera
 from agent.onvif import OnvifFailed, digest_proof, offered, stream_address
 from agent.onvif_messages import BadAnswer, Profile, at_host, choose, parse, profiles_of, stream_uri_of
+from tests.fakes import hostile_device
 from tests.fakes.encoded import pictures
 from tests.fakes.onvif_device import Behaviour, OnvifDevice, Stream
 from tests.fakes.scripted_camera import ScriptedCamera, steady
@@ -163,69 +163,26 @@ def test_a_device_that_accepts_and_says_nothing_costs_bounded_time(tmp_path: Pat
         assert time.monotonic() - began < 5
 
 
-def dripping(connection: socket.socket) -> None:
-    """A byte now and then, for ever: each of them comes in time."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        connection.sendall(b"X")
-        time.sleep(0.05)
-
-
-def dripping_body(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
-    while True:
-        connection.sendall(b" ")
-        time.sleep(0.05)
-
-
-def always_later(connection: socket.socket) -> None:
-    while True:
-        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        time.sleep(0.001)
-
-
-def endless(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
-
-
-def cut_short(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n<a>")
-
-
-def garbled_length(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: -17\r\n\r\n<a></a>")
-
-
-def too_many_headers(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n<a></a>")
-
-
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (dripping, "no_answer"), (dripping_body, "no_answer"), (always_later, "no_answer"), (endless, "no_onvif"),
-        (cut_short, "no_onvif"), (garbled_length, "no_onvif"), (too_many_headers, "no_onvif"),
+        (hostile_device.dripping, "no_answer"),
+        (hostile_device.dripping_body, "no_answer"),
+        (hostile_device.always_later, "no_answer"),
+        (hostile_device.endless, "no_onvif"),
+        (hostile_device.cut_short, "no_onvif"),
+        (hostile_device.garbled_length, "no_onvif"),
+        (hostile_device.too_many_headers, "no_onvif"),
     ],
 )  # fmt: skip
 def test_a_hostile_device_costs_bounded_time_and_memory(
-    tmp_path: Path, answer: Callable[[socket.socket], None], told: str
+    tmp_path: Path, answer: hostile_device.Answer, told: str
 ) -> None:
     (tmp_path / "secret").write_text("Geheim!42")
-
-    def serve(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection = listener.accept()[0]
-            except OSError:
-                return
-            with connection, suppress(OSError):
-                connection.recv(65_536)
-                answer(connection)
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=serve, args=(listener,), name="hostile-device", daemon=True)
+        serving = threading.Thread(
+            target=hostile_device.serve, args=(listener, answer), name="hostile-device", daemon=True
+        )
         serving.start()
         where = Address(f"onvif://127.0.0.1:{listener.getsockname()[1]}", "tcp", "admin", tmp_path / "secret")
         with pytest.raises(OnvifFailed, match=told) as failed:
