@@ -1,11 +1,9 @@
 """Cameras that answer with nonsense, or mean harm: each costs bounded time, is told, and never learns or spreads a
 password."""
 
-import base64
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,92 +16,12 @@ from agent.footage.recording.arrivals import Ended, Opened
 from agent.footage.recording.camera import Camera
 from agent.footage.recording.picture_sets import CHANGES, PictureSets
 from agent.footage.timeline import NS
-from tests.fakes.camera import ScriptedServer
+from tests.fakes import hostile_camera
 from tests.fakes.streamed import StreamedCamera, encoded
 from tests.fakes.waiting import until
 
 PASSWORD = "Geheim!42"
-Say = Callable[[socket.socket, str], None]
-
-
-def ok(number: str, body: bytes, length: int | str | None = None) -> bytes:
-    told = len(body) if length is None else length
-    return (
-        f"RTSP/1.0 200 OK\r\n{number}\r\nContent-Type: application/sdp\r\nContent-Length: {told}\r\n\r\n".encode()
-        + body
-    )
-
-
 _BASE = Fraction(1, 90_000)
-
-SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n"
-
-
-def noise(connection: socket.socket, number: str) -> None:
-    connection.sendall(bytes(range(256)) * 64)
-
-
-def headers_without_end(connection: socket.socket, number: str) -> None:
-    connection.sendall(b"RTSP/1.0 200 OK\r\n")
-    while True:
-        connection.sendall(b"X-Header: yes\r\n" * 100)
-
-
-def a_line_without_end(connection: socket.socket, number: str) -> None:
-    while True:
-        connection.sendall(b"A" * 4096)
-
-
-def dripping(connection: socket.socket, number: str) -> None:
-    while True:
-        connection.sendall(b"R")
-        time.sleep(0.05)
-
-
-def a_length_of_gigabytes(connection: socket.socket, number: str) -> None:
-    connection.sendall(ok(number, SDP, 2_147_483_000))
-
-
-def a_length_below_zero(connection: socket.socket, number: str) -> None:
-    connection.sendall(ok(number, SDP, -5))
-
-
-def a_length_that_is_none(connection: socket.socket, number: str) -> None:
-    connection.sendall(ok(number, SDP, "99999999999999999999999"))
-
-
-def thousands_of_streams(connection: socket.socket, number: str) -> None:
-    connection.sendall(ok(number, SDP + b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:x\r\n" * 2000))
-
-
-def a_description_of_noise(connection: socket.socket, number: str) -> None:
-    connection.sendall(ok(number, bytes(range(1, 256)) * 20))
-
-
-def parameter_sets_of_noise(connection: socket.socket, number: str) -> None:
-    sets = base64.b64encode(bytes(range(256)) * 8)
-    told = b"a=fmtp:96 packetization-mode=1;sprop-parameter-sets=" + sets + b"," + sets + b"\r\na=control:video\r\n"
-    connection.sendall(ok(number, SDP + b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" + told))
-
-
-class HostileServer(ScriptedServer):
-    """Answers OPTIONS, and DESCRIBE with whatever `say` sends."""
-
-    def __init__(self, say: Say) -> None:
-        super().__init__(lambda _: None)
-        self._say = say
-
-    def _answer(self, connection: socket.socket, request: str) -> None:
-        lines = request.split("\r\n")
-        number = next(line for line in lines if line.lower().startswith("cseq"))
-        method = lines[0].split(" ")[0]
-        self.asked.append((time.monotonic(), method))
-        if method == "DESCRIBE":
-            self._say(connection, number)
-        else:
-            connection.sendall(
-                f"RTSP/1.0 200 OK\r\n{number}\r\nSession: 1\r\nPublic: DESCRIBE, SETUP, PLAY\r\n\r\n".encode()
-            )
 
 
 @pytest.fixture
@@ -122,15 +40,23 @@ def first_end(camera: Camera) -> Ended:
 @pytest.mark.parametrize(
     "say",
     [
-        noise, headers_without_end, a_line_without_end, dripping, a_length_of_gigabytes, a_length_below_zero,
-        a_length_that_is_none, thousands_of_streams, a_description_of_noise, parameter_sets_of_noise,
+        hostile_camera.noise,
+        hostile_camera.headers_without_end,
+        hostile_camera.a_line_without_end,
+        hostile_camera.dripping,
+        hostile_camera.a_length_of_gigabytes,
+        hostile_camera.a_length_below_zero,
+        hostile_camera.a_length_that_is_none,
+        hostile_camera.thousands_of_streams,
+        hostile_camera.a_description_of_noise,
+        hostile_camera.parameter_sets_of_noise,
     ],
-)  # fmt: skip
+)
 def test_an_answer_that_makes_no_sense(
-    say: Say, secret: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    say: hostile_camera.Say, secret: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("agent.camera_open.OPEN_TIMEOUT_S", 1.0)
-    server = HostileServer(say)
+    server = hostile_camera.HostileServer(say)
     camera = Camera("one", Address(server.url(), "tcp", "admin", secret), SystemClock(), 1.0)
     caplog.set_level(logging.DEBUG)
     try:
@@ -153,7 +79,7 @@ def test_a_camera_that_sends_us_in_circles(secret: Path, monkeypatch: pytest.Mon
     def elsewhere(connection: socket.socket, number: str) -> None:
         connection.sendall(f"RTSP/1.0 302 Moved\r\n{number}\r\nLocation: {places[0]}\r\n\r\n".encode())
 
-    server = HostileServer(elsewhere)
+    server = hostile_camera.HostileServer(elsewhere)
     places.append(server.url())
     camera = Camera("one", Address(server.url(), "tcp", "admin", secret), SystemClock(), 1.0)
     try:
