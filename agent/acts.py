@@ -30,6 +30,7 @@ from agent.safety.incidents import DURESS, Happening, Incident, Life, NotNow
 from agent.safety.panel import Panel, by_person
 from agent.safety.zone_change import ZoneChange
 from agent.safety.zones import ALWAYS_ARMED
+from agent.sounding import Sounding
 
 _NO_SUCH: Final = ("no_such_incident", Text("没有这样的未复位警情", "no such open incident"))
 _AMBIGUOUS: Final = ("ambiguous", Text("编号对应多个警情，请多写几位", "several incidents begin like this: write more"))
@@ -68,6 +69,7 @@ class Acts:
         numbers: Numbers,
         out: Outgoing,
         clock: Clock,
+        sounding: Sounding,
         tell: Callable[[ZoneChange, Stamp], None],
         tell_zones: Callable[[], None],
     ) -> None:
@@ -78,6 +80,7 @@ class Acts:
         self._numbers = numbers
         self._out = out
         self._clock = clock
+        self._sounding = sounding
         self._tell = tell
         self._tell_zones = tell_zones
         self._pending: set[str] = set()
@@ -93,7 +96,7 @@ class Acts:
             return
         incident, now = found[0], stamp(self._clock)
         if ask.happening is Happening.ACKNOWLEDGE and incident.acknowledged_ns:
-            ask.answer(incident)
+            self._silence(incident, ask, now)
             return
         try:
             after = by_person(incident, ask.happening, ask.who, ask.why, now.wall_ns)
@@ -126,7 +129,26 @@ class Acts:
             self._store.submit(partial(rows.put, write=rows.Write(incidents=(after,), at_ns=now_ns)))
         if before.latched is not after.latched:
             self._tell_zones()
+        if ask.happening is Happening.ACKNOWLEDGE:
+            self._sounding.silence(after.id)
         ask.answer(after)
+
+    def _silence(self, incident: Incident, ask: PersonAsks, now: Stamp) -> None:
+        """A person acknowledges what is acknowledged: it sounds again, because its input is still in alarm."""
+        if not self._sounding.sounds(incident.id):
+            ask.answer(incident)
+            return
+        if not self._store.state().ok:
+            ask.answer(_CANNOT_STORE)
+            return
+
+        def done() -> None:
+            self._sounding.silence(incident.id)
+            ask.answer(self._panel.newest(incident) or incident)
+
+        deed = Deed(now.wall_ns, ask.who, "incident.silence", f"incident/{incident.id}", {})
+        write = rows.Write(deed=deed, at_ns=now.wall_ns)
+        self._out.bring_out([], write, at_once=False, after=done, refused=lambda: ask.answer(_CANNOT_STORE))
 
     def area(self, ask: AreaAsk) -> None:
         """A person arms, disarms or bypasses."""

@@ -14,11 +14,13 @@ Invariants
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from agent.acts import Acts
+from agent.after_hours import AfterHours
+from agent.boards.contract import Board
 from agent.button_tests import ButtonTests
 from agent.clock import Clock, stamp
 from agent.delivery import rows
@@ -51,6 +53,7 @@ from agent.safety.repeats import Repeats, Seen
 from agent.safety.watch import Watch
 from agent.safety.zone_change import ZoneChange
 from agent.seldom import Seldom
+from agent.sounding import Sounding
 from agent.supply import Supply
 from agent.telling import Telling
 
@@ -63,6 +66,7 @@ STORE_STUCK_S: Final = 5.0
 """A commit that takes longer than this is a failing store."""
 
 _NOTHING: Final = Call(lambda: None)
+_NO_BOARDS: Final[Mapping[str, Board]] = {}
 
 
 class Desk:
@@ -78,9 +82,10 @@ class Desk:
         acknowledge: Callable[[str, rows.InputKey], None],
         beat: Callable[[], None],
         shut_down: Callable[[], None] = lambda: None,
+        boards: Mapping[str, Board] = _NO_BOARDS,
     ) -> None:
         """`acknowledge(bridge_id, key)` tells a board that its event is safe; `beat` is called after every turn;
-        `shut_down` asks the machine to."""
+        `shut_down` asks the machine to; `boards` are those with outputs, by the ids of their bridges."""
         self._site = site
         self._identity = identity
         self._store = store
@@ -102,8 +107,9 @@ class Desk:
         def told(change: ZoneChange, at: Stamp) -> None:
             self._telling.change(change, None, at)
 
+        self.sounding = Sounding(site.outputs, site.sound_rules, self.panel, boards, self._out, clock)
         self._acts = Acts(
-            self.panel, identity, store, self._numbers, self._out, clock,
+            self.panel, identity, store, self._numbers, self._out, clock, self.sounding,
             told, self._tell_zones,
         )  # fmt: skip
         self.watch = Watch(site.processes, site.bridges, clock.mono_ns())
@@ -125,6 +131,7 @@ class Desk:
             lambda message: self.dispatch.tell(lambda topics: topics.people, message),
         )
         self.rooms = self._people.rooms
+        self._after_hours = AfterHours(site, identity, self.panel, self._numbers, self._out, clock, self.rooms)
         self._seldom = Seldom(log, clock)
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
 
@@ -195,6 +202,7 @@ class Desk:
                 if item is _NOTHING or self._clock.mono_ns() - turned_ns >= TURN_S * 1e9:
                     self.turn()
                     turned_ns = self._clock.mono_ns()
+                self.sounding.turn()
             except Exception as error:  # noqa: BLE001  # the top of the desk's thread: no item may silence the buttons
                 what = type(item).__name__
                 self._seldom.say(logging.ERROR, f"{what} {error!r}", f"the desk could not deal with {what}", error)
@@ -260,6 +268,9 @@ class Desk:
             change = self.panel.change(late.zone, seen, self._new_id, mono_ns=now.mono_ns)
             self._telling.change(change, None, late.at, late=True)
         self._turn_areas(now)
+        self._after_hours.turn()
+        for subject, failed, why in self.sounding.look():
+            self._telling.conditions(self.watch.own(ConditionKind.OUTPUT_FAILED, subject, failed, why, now), None)
         self._out.turn()
         if self._numbers.wants_block():
             self._store.submit(rows.reserve, lambda block: self.post(Call(lambda: self._numbers.take(block))))
@@ -354,6 +365,8 @@ class Desk:
         for change in changes:
             self._telling.change(change, None, now)
         self.watch.take_over(kept.incidents, now)
+        self._after_hours.take_over(kept.incidents)
+        self.sounding.opened()
         self.drills.take_over(kept.drill, now)
         self.tests.take_over(kept.tested_ns)
         self._inputs.take_over(kept.seen_inputs)

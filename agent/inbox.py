@@ -8,10 +8,12 @@ from agent.delivery import mqtt
 from agent.delivery.rows import FactKey
 from agent.delivery.store import Opened
 from agent.facts import Fact, InputChanged, InputState, Stamp, Text
+from agent.safety import presence
 from agent.safety.arming import Act, Area
 from agent.safety.calendar import Calendar
 from agent.safety.drills import DrillKind
 from agent.safety.incidents import Happening, Incident
+from agent.safety.outputs import Output, Rules
 from agent.safety.zones import Zone
 
 
@@ -21,7 +23,8 @@ class Site:
     calendars of those that have one, by their id.
 
     `machine_boot` names the boot of this machine, `test_every_days` is how often a button is tested (0: nobody is
-    reminded), and so long after its battery is low the machine is shut down (None: never)."""
+    reminded), and so long after its battery is low the machine is shut down (None: never). `room_areas` are the
+    areas of each room, and so long people are seen in one that is armed before that is told (0: never)."""
 
     zones: tuple[Zone, ...]
     names: Mapping[str, str]
@@ -32,6 +35,10 @@ class Site:
     machine_boot: str = ""
     test_every_days: int = 0
     shutdown_after_battery_low_s: float | None = None
+    outputs: tuple[Output, ...] = ()
+    sound_rules: Rules = field(default_factory=Rules)
+    room_areas: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    presence_s: int = presence.AFTER_S
 
 
 @dataclass(frozen=True, slots=True)

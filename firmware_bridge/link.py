@@ -224,6 +224,12 @@ class HostLink:
             self._later(self._output)
             self._next_numbered(now_ns)
 
+    def try_output(self, siren: bool, led: bool, seconds: int, now_ns: int) -> None:
+        """Drive these beside what `output` says, for so many seconds (1-255). Forgotten when the session ends."""
+        if self._up:
+            self._later(say.Test(siren, led, min(max(seconds, 1), 255)))
+            self._next_numbered(now_ns)
+
     # -- what came in --
 
     def _frame(self, frame: Frame, now_ns: int) -> None:

@@ -138,6 +138,13 @@ class SerialBoard:
             self._link.output(siren, led, time.monotonic_ns())
         self._wake()
 
+    def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
+        """Drive the outputs beside what `output` says; the board ends that itself. From any thread."""
+        with self._guard:
+            self._link.try_output(siren, led, seconds, time.monotonic_ns())
+        self._wake()
+        return True
+
     def status(self) -> BoardStatus:
         """How the link does. From any thread."""
         with self._guard:

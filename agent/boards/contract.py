@@ -7,7 +7,8 @@ What every board promises
    new at every start, for boards that keep nothing themselves.
 4. A link that is not heard is told (LinkChanged down), whatever the reason; nothing that was not heard is ever told
    as a state.
-5. `acknowledge`, `output` and `status` may be called from any thread at any time and never wait for the line.
+5. `acknowledge`, `output`, `try_output` and `status` may be called from any thread at any time and never wait for the
+   line.
 6. The outputs are as `output` last said, now and after every reconnection; before the first call they are not driven
    by a board that can leave them, and off at one that cannot (GPIO).
 """
@@ -33,8 +34,21 @@ class Board(Protocol):
     def output(self, siren: bool, led: bool) -> None:
         """Drive the outputs so, now and after every reconnection."""
 
+    def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
+        """Drive these beside what `output` says, for so many seconds (1-255), and end that by itself. False: the board
+        cannot, and did nothing."""
+
     def status(self) -> BoardStatus:
         """How the link does."""
+
+
+def trouble_of(status: BoardStatus) -> str:
+    """Why the outputs of a board may not be as they shall be; an empty text while they are."""
+    if not status.up:
+        return "the board is not heard"
+    if trouble := status.heartbeat.get("outputs_trouble"):
+        return str(trouble)
+    return "not driven" if status.heartbeat.get("outputs_driven") is False else ""
 
 
 def new_boot_id() -> int:

@@ -98,6 +98,10 @@ class GpioBoard:
             self._wanted = (siren, led)
         self._wakeable.wake()
 
+    def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
+        """A line has no clock for that."""
+        return False
+
     def status(self) -> BoardStatus:
         """How the lines do. From any thread. `heartbeat` names the lines that others hold."""
         with self._guard:

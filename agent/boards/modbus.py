@@ -80,6 +80,10 @@ class ModbusBoard:
             self._coils = self._coils.want(siren, led, self._clock.mono_ns())
         self._bus.wake()
 
+    def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
+        """A module has no clock for that."""
+        return False
+
     def status(self) -> BoardStatus:
         """How the module does. From any thread. `heartbeat` counts misses by kind and what others said in its name
         (`strays`), and tells of the outputs."""

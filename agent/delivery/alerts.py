@@ -6,6 +6,7 @@ from typing import Any
 from agent.camera_words import words
 from agent.delivery.payload import Alert, Identity
 from agent.facts import ClockQuality, Condition, PeopleCounted, Stamp, Text
+from agent.safety import presence
 from agent.safety.arming import Area, AreaState
 from agent.safety.conditions import MEANINGS
 from agent.safety.drills import Drill, DrillKind
@@ -81,6 +82,9 @@ _DRILL_WHY = {
     "real_alarm": Text("（有真实警情）", " (there is a real alarm)"),
     "restart": Text("（重新启动）", " (restarted)"),
 }
+
+_PRESENCE = Text("布防中室内有人", "people in a room that is armed")
+_PRESENCE_OVER = Text("布防中的房间已无人，或已撤防", "nobody there any more, or disarmed")
 
 _BY_PERSON = {
     Life.ACKNOWLEDGED: ("acknowledged", Text("已确认", "acknowledged")),
@@ -230,6 +234,29 @@ def duress_alert(incident: Incident, who: str, numbered: Numbered, at: Identity)
     return _alert(numbered, "alarm", "duress", incident.subject, 1, summary, data, incident)
 
 
+def presence_alert(
+    incident: Incident, over: bool, fact: PeopleCounted | None, areas: list[str], numbered: Numbered, who: Identity
+) -> Alert:
+    """The alert for people in a room whose areas are armed, or (`over`) for their end. `fact` is the newest count."""
+    seen = {"count": fact.count, "low": fact.low, "high": fact.high, "camera": fact.camera_id} if fact else {}
+    data: dict[str, Any] = {
+        "incident_id": incident.id,
+        "count": incident.count,
+        "state": "restored" if over else "triggered",
+        "room": incident.room_id,
+        "areas": areas,
+        "people": seen,
+        "cameras": [fact.camera_id] if fact else [],
+        "armed": True,
+        "evidence": {"pre_s": PRE_ROLL_S, "post_s": POST_ROLL_S, "status": "none"},
+        **_place(who),
+        "drill": False,
+    }
+    text = _PRESENCE_OVER if over else _PRESENCE
+    summary = Text(f"{text.zh}：{incident.name}", f"{text.en}: {incident.name}")
+    return _alert(numbered, "alarm", presence.KIND, incident.subject, 2 if over else 1, summary, data, incident)
+
+
 def condition_alert(
     condition: Condition, over: bool, lapsed: bool, name: str, incident: Incident | None, numbered: Numbered
 ) -> Alert:
@@ -307,8 +334,8 @@ def type_of_incident(incident: Incident) -> tuple[str, str]:
     for meaning, row in _ZONES.items():
         if str(meaning) == incident.kind:
             return row.alert_class, row.name
-    if incident.kind == DURESS:
-        return "alarm", DURESS
+    if incident.kind in (DURESS, presence.KIND):
+        return "alarm", incident.kind
     for kind, what in MEANINGS.items():
         if str(kind) == incident.kind:
             return str(what.alert_class), str(kind)

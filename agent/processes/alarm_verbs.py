@@ -19,6 +19,7 @@ from agent.inbox import Call, FactReport, PersonAsks
 from agent.processes.area_verbs import area_verbs
 from agent.safety.conditions import MEANINGS
 from agent.safety.incidents import Happening, Incident
+from agent.sounding import TEST_S, OutputTest
 from agent.wire import MAX_FRAME_BYTES, Reply, Request, Verb, to_frame
 
 _ROOM_BYTES: Final = MAX_FRAME_BYTES - 1024
@@ -49,6 +50,7 @@ def alarm_verbs(
         "acknowledge": partial(_person, desk, Happening.ACKNOWLEDGE),
         "reset": partial(_person, desk, Happening.RESET),
         "audit": partial(_audit, store, clock),
+        "test_output": partial(_test_output, desk),
         **area_verbs(desk),
     }
 
@@ -137,6 +139,7 @@ def _status(
                 "zones": desk.zone_list(),
                 "areas": desk.area_list(),
                 "conditions": [_condition(each) for each in desk.watch.active()],
+                "outputs": desk.sounding.values(),
                 "rooms": [
                     {
                         "room_id": room.room_id,
@@ -276,6 +279,28 @@ def _person(desk: Desk, happening: Happening, request: Request, reply: Reply) ->
             reply.refuse(*found)
 
     desk.post(PersonAsks(happening, values["incident_id"], values["who"][:128], values["why"][:1024], answer))
+
+
+def _test_output(desk: Desk, request: Request, reply: Reply) -> None:
+    """`test_output {output_id, seconds, who}` -> the output, once its test has begun."""
+    output_id, seconds, who = (request.args.get(key) for key in ("output_id", "seconds", "who"))
+    named = isinstance(output_id, str) and isinstance(who, str) and bool(who.strip()) and _plain(request.args)
+    if not named or type(seconds) is not int or not 1 <= seconds <= TEST_S:
+        zh, en = (
+            f"缺少输出编号或操作人，或秒数不是 1 到 {TEST_S}",
+            f"needs output_id, who, and seconds from 1 to {TEST_S}",
+        )
+        reply.refuse("bad_request", Text(zh, en))
+        return
+
+    def answer(found: dict[str, Any] | tuple[str, Text]) -> None:
+        if isinstance(found, dict):
+            reply.done(found)
+        else:
+            reply.refuse(*found)
+
+    ask = OutputTest(str(output_id), seconds, str(who)[:128], answer)
+    desk.post(Call(lambda: desk.sounding.test(ask)))
 
 
 def _audit(store: AlarmStore, clock: Clock, request: Request, reply: Reply) -> None:

@@ -15,6 +15,7 @@ from agent.inbox import AreaAsk, Call, FactReport, InputReport, LinkReport, Pers
 from agent.safety.arming import Act
 from agent.safety.incidents import Happening, Incident
 from agent.safety.zones import Zone, ZoneType
+from firmware_bridge.serial_port import BoardStatus
 from tests.fakes.clock import MovedClock
 from tests.fakes.route import ScriptedRoute
 from tests.fakes.waiting import until
@@ -31,20 +32,58 @@ SITE = Site(
 )
 
 
+class Outlet:
+    """The outputs of a board, without one: what they were told, in order. A `clocked` one ends a test by itself."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[bool, bool]] = []
+        self.tried: list[tuple[bool, bool, int]] = []
+        self.clocked = False
+        self.up = True
+        self.trouble = ""
+
+    @property
+    def siren(self) -> bool:
+        return bool(self.told) and self.told[-1][0]
+
+    @property
+    def strobe(self) -> bool:
+        return bool(self.told) and self.told[-1][1]
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout_s: float = 5.0) -> None: ...
+
+    def acknowledge(self, board_uid: str, boot_id: int, event_id: int) -> None: ...
+
+    def output(self, siren: bool, led: bool) -> None:
+        self.told.append((siren, led))
+
+    def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
+        self.tried.append((siren, led, seconds))
+        return self.clocked
+
+    def status(self) -> BoardStatus:
+        heartbeat = {"outputs_trouble": self.trouble}
+        return BoardStatus("outlet", self.up, None, None, None, 0.0, 0, 0, 0, heartbeat)
+
+
 class Office:
-    """A desk at work. `acknowledged` are the events that boards were told are safe."""
+    """A desk at work. `acknowledged` are the events that boards were told are safe; `outlets` are the outputs of the
+    boards that the site has, by their bridges."""
 
     def __init__(self, path: Path, site: Site = SITE, clock: MovedClock | None = None) -> None:
         self.path = path
         self.clock = clock or MovedClock()
         self.shut_downs: list[int] = []
         self.acknowledged: list[InputKey] = []
+        self.outlets = {output.bridge_id: Outlet() for output in site.outputs}
         self.police, self.cloud = ScriptedRoute("police"), ScriptedRoute("cloud")
         identity = Identity("F0012", "edge-0001", ZoneInfo("Asia/Shanghai"), "boot-1")
         self.store = AlarmStore(path, self.clock, lambda opened: self.desk.post(opened))
         self.desk = Desk(
             site, identity, self.store, self.clock, lambda _bridge, key: self.acknowledged.append(key), lambda: None,
-            lambda: self.shut_downs.append(self.clock.mono_ns()),
+            lambda: self.shut_downs.append(self.clock.mono_ns()), self.outlets,
         )  # fmt: skip
         for route in (self.police, self.cloud):
             route.post = self.desk.post
