@@ -5,16 +5,20 @@ The image is 1024 bytes, as on an ATmega328P. Erased bytes are 0xFF.
     0   uid            8   64 random bits, written when the board is flashed
     8   boot counter  12   two copies of { u32 counter, u16 CRC }, written in turn
     20  watchdog       8   two copies of { u16 resets by the watchdog, u16 CRC }, written in turn
-    32  panic cells  256   16 of { mark, input, boot_id u32, event_id u32, count u16, previous, CRC u16 }, 16 bytes each
+    32  panic cells  256   16 of { mark, input, boot_id u32, event_id u32, count u16, previous, CRC u16, committed }, 16
+                           bytes each
     288 configuration 640  32 inputs of { the payload of CONFIG, 17 bytes; CRC u16 }, 20 bytes each
     928 panic cell    16   the seventeenth
 
 A record is written from its last byte to its first. The mark of a cell therefore comes last: clearing a cell writes
-its mark alone, and a new record written over the rest of the old one must not be taken for the old one meanwhile.
+its mark alone, and a new record written over the rest of the old one must not be taken for the old one meanwhile. That
+the host has committed it is a byte behind the CRC, and written alone: 60 ms of writing the record anew would be 60 ms
+without it, in which a reset made a second press of a button that is held.
 
 Invariants
 1. A write torn by a power cut leaves a record that reads as the old one, the new one, or as absent. Written over a
-   cleared cell it reads as absent until it is whole.
+   cleared cell it reads as absent until it is whole; over a committed one that one may read as not committed, which
+   tells it again under its own key. What is not committed is never written over by what is, but by itself.
 2. The boot counter never goes back: the copy not being written is whole.
 """
 
@@ -102,9 +106,9 @@ def cell_write(number: int, cell: PanicCell | None) -> Write:
     at = _cell_at(number)
     if cell is None:
         return Write(at, b"\xff")
-    mark = _COMMITTED if cell.committed else _PENDING
-    body = _CELL.pack(mark, cell.input_no, cell.boot_id, cell.event_id, cell.count, cell.previous)
-    return Write(at, body + crc16(body).to_bytes(2, "big"))
+    body = _CELL.pack(_PENDING, cell.input_no, cell.boot_id, cell.event_id, cell.count, cell.previous)
+    committed = _COMMITTED if cell.committed else 0xFF
+    return Write(at, body + crc16(body).to_bytes(2, "big") + bytes((committed,)))
 
 
 def cells_of(image: bytes) -> list[PanicCell | None]:
@@ -164,9 +168,9 @@ def _cell(stored: bytes) -> PanicCell | None:
     if crc16(body).to_bytes(2, "big") != check:
         return None
     mark, input_no, boot_id, event_id, count, previous = _CELL.unpack(body)
-    if mark not in (_PENDING, _COMMITTED) or input_no >= MAX_INPUTS:
+    if mark != _PENDING or input_no >= MAX_INPUTS:
         return None
     try:
-        return PanicCell(input_no, boot_id, event_id, count, LineState(previous), mark == _COMMITTED)
+        return PanicCell(input_no, boot_id, event_id, count, LineState(previous), stored[-1] == _COMMITTED)
     except ValueError:
         return None

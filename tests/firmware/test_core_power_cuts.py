@@ -23,6 +23,26 @@ def test_a_press_once_kept_is_kept_through_every_byte(core: Core, seed: int) -> 
     assert press_and_commit(core, seed) > 300
 
 
+@pytest.mark.parametrize("after_bytes", [0, 1, 2, 8, 15, 16, 17])
+def test_a_button_held_through_a_cut_is_told_under_one_key(core: Core, after_bytes: int) -> None:
+    """Its press is committed, and the power goes while that is being written."""
+    life = SlowEeprom(core)
+    life.pass_time(60)
+    life.adcs[0] = ALARM
+    life.pass_time(150)
+    (pressed,) = core.held().events
+    life.commit(pressed)
+    life.pass_time(after_bytes)
+    core.limits()
+    core.start(ResetCause.POWER_ON, 0)
+    core.receive(_RESET, 0)
+    for now_ms in range(0, 200, 10):
+        core.sample(life.adcs, now_ms)
+        core.tick(now_ms)
+    assert [each.event_id for each in core.held().events if each.boot_id != pressed.boot_id] == []
+    assert [each.event_id for each in core.held().events] in ([], [pressed.event_id])
+
+
 def test_the_boot_counter_survives_a_cut_after_any_byte(core: Core) -> None:
     core.limits()
     core.load(eeprom.blank(UID))

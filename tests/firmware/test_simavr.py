@@ -78,7 +78,7 @@ def test_every_state_of_every_input(board: Lockstep) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "state"),
-    [(149, "short"), (160, "fault"), (399, "fault"), (410, "normal"), (560, "normal"), (600, "fault"), (641, "alarm"),
+    [(149, "short"), (160, "fault"), (489, "fault"), (500, "normal"), (560, "normal"), (600, "fault"), (641, "alarm"),
      (790, "alarm"), (815, "fault"), (929, "fault"), (941, "open")],
 )  # fmt: skip
 def test_the_edges_of_the_bands(board: Lockstep, counts: int, state: str) -> None:

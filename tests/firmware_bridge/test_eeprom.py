@@ -1,5 +1,7 @@
 """What a board keeps through power loss, with the power lost in the middle of a write."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,16 +44,26 @@ def test_a_cell_reads_as_it_was_written_and_can_be_cleared(number: int, cell: ee
     assert eeprom.cells_of(eeprom.written(image, eeprom.cell_write(number, None))) == [None] * eeprom.CELLS
 
 
-@given(cells, cells, st.integers(0, 14))
+@given(cells, cells, st.integers(0, 16))
 def test_a_torn_cell_is_the_old_one_the_new_one_or_none(
     old: eeprom.PanicCell, new: eeprom.PanicCell, torn_at: int
 ) -> None:
+    new = replace(new, committed=False)
     image = eeprom.written(eeprom.blank(UID), eeprom.cell_write(3, old))
     torn = _torn(image, eeprom.cell_write(3, new), torn_at)
-    assert eeprom.cells_of(torn)[3] in (old, new, None)
+    assert eeprom.cells_of(torn)[3] in (old, replace(old, committed=False), new, None)
 
 
-@given(cells, cells, st.integers(0, 14))
+@given(cells, st.integers(0, 16))
+def test_a_press_that_is_being_marked_as_committed_is_never_away(pressed: eeprom.PanicCell, torn_at: int) -> None:
+    """Without it, a reset would make a second press of a button that is held."""
+    pressed = replace(pressed, committed=False)
+    image = eeprom.written(eeprom.blank(UID), eeprom.cell_write(3, pressed))
+    marked = replace(pressed, committed=True)
+    assert eeprom.cells_of(_torn(image, eeprom.cell_write(3, marked), torn_at))[3] == (marked if torn_at else pressed)
+
+
+@given(cells, cells, st.integers(0, 15))
 def test_a_cleared_cell_does_not_come_back_while_another_is_written_over_it(
     old: eeprom.PanicCell, new: eeprom.PanicCell, torn_at: int
 ) -> None:

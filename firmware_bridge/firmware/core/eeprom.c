@@ -101,13 +101,15 @@ void cells_start(struct cells *cells)
         uint8_t body[CELL_BODY_BYTES];
         const bool whole = read_record(cell_at(number), body, CELL_BODY_BYTES);
         cell->mark = body[0];
+        if (cell->mark == MARK_PENDING
+            && hardware_eeprom_read((uint16_t)(cell_at(number) + CELL_COMMITTED_AT)) == MARK_COMMITTED)
+            cell->mark = MARK_COMMITTED;
         cell->input = body[1];
         cell->boot_id = get32(body + 2);
         cell->event_id = get32(body + 6);
         cell->count = get16(body + 10);
         cell->previous = body[12];
-        if (!whole || cell->previous > TAMPER || cell->input >= INPUTS_MAX
-            || (cell->mark != MARK_PENDING && cell->mark != MARK_COMMITTED))
+        if (!whole || cell->previous > TAMPER || cell->input >= INPUTS_MAX || body[0] != MARK_PENDING)
             cell->mark = MARK_EMPTY;
     }
 }
@@ -153,20 +155,36 @@ uint8_t cells_free(struct cells *cells)
     return NO_CELL;
 }
 
-static void begin_record(struct cells *cells, const struct cell *cell)
+/* Whether what lies at `at` is this record, but for whether it is committed. */
+static bool lies_at(uint16_t at, const uint8_t *record)
 {
+    uint8_t index = 0;
+    while (index < CELL_COMMITTED_AT && hardware_eeprom_read((uint16_t)(at + index)) == record[index])
+        index++;
+    return index == CELL_COMMITTED_AT;
+}
+
+static void begin_record(struct cells *cells, uint8_t number)
+{
+    const struct cell *cell = &cells->cell[number];
     uint8_t *record = cells->record;
-    record[0] = cell->mark;
     cells->bytes_left = 1;
-    if (cell->mark == MARK_EMPTY)
+    cells->down_to = 0;
+    if (cell->mark == MARK_EMPTY) {
+        record[0] = MARK_EMPTY;
         return;
+    }
+    record[0] = MARK_PENDING;
     record[1] = cell->input;
     put32(record + 2, cell->boot_id);
     put32(record + 6, cell->event_id);
     put16(record + 10, cell->count);
     record[12] = cell->previous;
     put16(record + CELL_BODY_BYTES, crc16(record, CELL_BODY_BYTES));
+    record[CELL_COMMITTED_AT] = cell->mark == MARK_COMMITTED ? MARK_COMMITTED : MARK_EMPTY;
     cells->bytes_left = CELL_RECORD_BYTES;
+    if (cell->mark == MARK_COMMITTED && lies_at(cell_at(number), record))
+        cells->down_to = CELL_COMMITTED_AT;
 }
 
 bool cells_write(struct cells *cells)
@@ -175,11 +193,12 @@ bool cells_write(struct cells *cells)
         return false;
     const uint8_t number = cells->waiting[0];
     if (cells->bytes_left == 0)
-        begin_record(cells, &cells->cell[number]);
+        begin_record(cells, number);
     const uint8_t index = (uint8_t)(cells->bytes_left - 1);
     if (!hardware_eeprom_write((uint16_t)(cell_at(number) + index), cells->record[index]))
         return false;
-    if (--cells->bytes_left == 0) {
+    if (--cells->bytes_left == cells->down_to) {
+        cells->bytes_left = 0;
         cells->n--;
         for (uint8_t at = 0; at < cells->n; at++)
             cells->waiting[at] = cells->waiting[at + 1];

@@ -1,7 +1,8 @@
 /* What the board keeps through power loss, where, and in which order it is written (PROTOCOL.md, 7).
  *
  * The layout is that of firmware_bridge/eeprom.py; the Python reads an image that was written here, and the reverse.
- * A record is written from its last byte to its first: the mark of a panic cell comes last.
+ * A record is written from its last byte to its first: the mark of a panic cell comes last. That the host has committed
+ * it is one byte behind the CRC, written alone: torn, the cell is still there and is told again under its own key.
  *
  * Invariants
  * 1. A write torn by a power cut leaves a record that reads as absent, as the old one or as the new one.
@@ -32,7 +33,8 @@
 #define INPUTS_MAX 32 /* of any board: a cell may tell of an input that this one does not have */
 
 #define CELL_BODY_BYTES 13
-#define CELL_RECORD_BYTES (CELL_BODY_BYTES + 2)
+#define CELL_COMMITTED_AT (CELL_BODY_BYTES + 2)
+#define CELL_RECORD_BYTES (CELL_COMMITTED_AT + 1)
 
 /* A panic alarm kept through power loss. PENDING: it is sent again after a reset under the same key. COMMITTED: the
  * host has it and the button is still held, so that a reset does not make a second alarm of it. */
@@ -50,7 +52,8 @@ struct cells {
     struct cell cell[CELLS];
     uint8_t waiting[CELLS + 1];
     uint8_t n;
-    uint8_t bytes_left; /* of the record that is being written; 0 when it has not been begun */
+    uint8_t bytes_left; /* of the record, up to its end; 0 when its writing has not been begun */
+    uint8_t down_to;    /* the first byte of the record that is to be written, and the last one to be */
     uint8_t record[CELL_RECORD_BYTES];
     uint8_t last_used;  /* the search for a free cell begins behind it, so that all of them wear alike */
 };
