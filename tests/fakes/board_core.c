@@ -8,6 +8,9 @@
  *   A now u32, u16 x INPUTS   board_sample                                           -> what was sent
  *   T now u32                 board_tick                                             -> what was sent
  *   C now u32, n u32          board_tick for n ms, the last of them `now`            -> what was sent
+ *   Q now u32, n u32, u16 x INPUTS   n ms after `now`, as the chip lives them, or until something is sent
+ *                                              -> ms that passed u32, last_event_id u32, what was sent
+ *   X now u32                 the power is cut: an EEPROM byte that is being written is left erased -> nothing
  *   O now u32                 board_outputs                                          -> bits: siren, led, fault_led
  *   P left u32                the power goes after so many more EEPROM bytes         -> nothing
  *   W credit u32              so many EEPROM bytes are taken before it is busy       -> nothing
@@ -23,12 +26,17 @@
 #include "board.h"
 
 #define WITHOUT_END 0xFFFFFFFFu
+#define EEPROM_WRITE_MS 4  /* 3.4 by the data sheet */
+#define LINE_BUFFER 64     /* bytes, of which so many leave in a ms at 115200 baud: */
+#define LINE_BYTES_A_MS 11
 
 static struct board board;
 static uint8_t image[EEPROM_BYTES];
 static uint32_t power_left = WITHOUT_END;
 static uint32_t eeprom_credit = WITHOUT_END;
 static uint32_t line_room = WITHOUT_END;
+static uint32_t written_ms;
+static uint16_t written_at;
 static uint8_t answer[1 << 20];
 static uint32_t answered;
 
@@ -60,6 +68,7 @@ bool hardware_eeprom_write(uint16_t at, uint8_t value)
     if (power_left != WITHOUT_END)
         power_left--;
     image[at] = value;
+    written_at = at;
     return true;
 }
 
@@ -168,6 +177,47 @@ static void tick_often(void)
         board_tick(&board, now_ms - (left - 1));
 }
 
+static void fill_u32(uint32_t at, uint32_t value)
+{
+    for (int shift = 0; shift < 32; shift += 8)
+        answer[at++] = (uint8_t)(value >> shift);
+}
+
+/* The loop of firmware_bridge/firmware/atmega328p/main.c while nothing is heard. */
+static void live(void)
+{
+    uint32_t now_ms = get_u32(), passed_ms = 0;
+    const uint32_t most_ms = get_u32();
+    uint16_t adc[INPUTS];
+    for (int input = 0; input < INPUTS; input++) {
+        adc[input] = get();
+        adc[input] = (uint16_t)(adc[input] | get() << 8);
+    }
+    put_u32(0);
+    put_u32(0);
+    while (passed_ms < most_ms && answered == 8) {
+        passed_ms++;
+        now_ms++;
+        line_room = line_room > LINE_BUFFER - LINE_BYTES_A_MS ? LINE_BUFFER : line_room + LINE_BYTES_A_MS;
+        const uint32_t credit = now_ms - written_ms >= EEPROM_WRITE_MS;
+        eeprom_credit = credit;
+        if (now_ms % SAMPLE_EVERY_MS == 0)
+            board_sample(&board, adc, now_ms);
+        board_tick(&board, now_ms);
+        if (eeprom_credit < credit)
+            written_ms = now_ms;
+        eeprom_credit = 0; /* nothing is written between two turns */
+    }
+    fill_u32(0, passed_ms);
+    fill_u32(4, board.last_event_id);
+}
+
+static void cut(void)
+{
+    if (get_u32() - written_ms < EEPROM_WRITE_MS && written_at >= UID_BYTES)
+        image[written_at] = 0xFF;
+}
+
 static void outputs(void)
 {
     const struct outputs driven = board_outputs(&board, get_u32());
@@ -199,6 +249,8 @@ static void obey(int command)
         cause = get();
         memset(&board, 0xAA, sizeof board); /* nothing may depend on what was in RAM */
         board_start(&board, (enum reset_cause)cause, get_u32());
+        written_ms = (uint32_t)-EEPROM_WRITE_MS;
+        written_at = 0;
         break;
     case 'R':
         receive();
@@ -211,6 +263,12 @@ static void obey(int command)
         break;
     case 'C':
         tick_often();
+        break;
+    case 'Q':
+        live();
+        break;
+    case 'X':
+        cut();
         break;
     case 'O':
         outputs();

@@ -143,6 +143,18 @@ class Core:
         """`board_tick` for each of the last `times` milliseconds up to `now_ms`; what was sent."""
         return self.ask(struct.pack("<cII", b"C", now_ms % _TOP32, times))
 
+    def live(self, adcs: Sequence[int], now_ms: int, most_ms: int) -> tuple[int, int, bytes]:
+        """The ms after `now_ms` as the chip lives them: a sample every ten, a tick in each, EEPROM and line as slow as
+        its own. Ends when something is sent. The ms that passed, the newest event id of this boot, what was sent."""
+        command = struct.pack(f"<cII{self.inputs}H", b"Q", now_ms % _TOP32, most_ms, *adcs)
+        told = self.ask(command)
+        passed_ms, last_event_id = struct.unpack_from("<II", told)
+        return passed_ms, last_event_id, told[8:]
+
+    def cut(self, now_ms: int) -> None:
+        """The power goes: a byte of EEPROM that is being written is left erased. `start` follows."""
+        self.ask(struct.pack("<cI", b"X", now_ms % _TOP32))
+
     def outputs(self, now_ms: int) -> Outputs:
         """`board_outputs`."""
         (bits,) = self.ask(struct.pack("<cI", b"O", now_ms % _TOP32))
