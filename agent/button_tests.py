@@ -18,7 +18,7 @@ from agent.facts import ConditionKind, Stamp
 from agent.safety import button_path
 from agent.safety.button_path import Leg, Way
 from agent.safety.drills import Drill, DrillKind, Drills
-from agent.safety.test_terms import due_tests
+from agent.safety.due_tests import due_tests
 from agent.safety.watch import Result, Watch
 from agent.safety.zones import Zone
 
