@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from agent import cli_arming, cli_camera, cli_footage
+from agent import cli_arming, cli_camera, cli_footage, cli_testing
 from agent.access.arguments import (
     CONFIG,
     EX_CONFIG,
@@ -97,6 +97,7 @@ def _parser(language: str) -> Parser:
     build = Build(language)
     _looking(build)
     cli_arming.add(build)
+    cli_testing.add(build)
     cli_footage.add(build)
     cli_camera.add(build)
     _settings(build)

@@ -9,6 +9,7 @@ import pytest
 
 from agent.health import WATCHDOG_S
 from agent.main import EX_CONFIG, NICE, PROCESSES, START_S, STOP_S
+from agent.processes.alarm_shutdown import ASKED
 
 UNITS = Path(__file__).parent.parent / "systemd"
 
@@ -31,7 +32,7 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
     installed = "/opt/yunjian/bin/yunjian"
     for unit in tmp_path.glob("*.service"):
         text = unit.read_text(encoding="utf-8")
-        assert f"ExecStart={installed} process " in text
+        assert f"ExecStart={installed} process " in text or unit.stem == "yunjian-poweroff"
         # verify looks for the program, which only an installation has.
         unit.write_text(text.replace(installed, "/bin/true"), encoding="utf-8")
     done = subprocess.run(
@@ -45,7 +46,19 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
 
 
 def test_there_is_a_unit_for_each_process_and_no_other() -> None:
-    assert {unit.name for unit in UNITS.iterdir()} == {"yunjian.target"} | {f"yunjian-{n}.service" for n in PROCESSES}
+    shutdown = {"yunjian-poweroff.path", "yunjian-poweroff.service"}
+    expected = {"yunjian.target"} | {f"yunjian-{name}.service" for name in PROCESSES} | shutdown
+    assert {unit.name for unit in UNITS.iterdir()} == expected
+
+
+def test_what_shuts_down_does_nothing_else_and_whoever_asks_for_it_ends_last() -> None:
+    unit = (UNITS / "yunjian-poweroff.service").read_text(encoding="utf-8")
+    commands = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("Exec")]
+    assert commands == [f"/usr/bin/rm -f /run/yunjian/{ASKED}", "/usr/bin/systemctl --no-block poweroff"]
+    path = (UNITS / "yunjian-poweroff.path").read_text(encoding="utf-8")
+    assert f"PathExists=/run/yunjian/{ASKED}\n" in path
+    for name in PROCESSES[1:]:
+        assert "yunjian-alarm.service" in read(name)["Unit"]["After"].split(), "systemd stops in the reverse order"
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -5,10 +5,12 @@ from typing import Final
 from agent.access.manual_arming import ARMING_PAGES
 from agent.access.manual_footage import FOOTAGE_PAGES
 from agent.access.manual_page import Page
+from agent.access.manual_testing import TESTING_PAGES
 from agent.facts import Text
 
 PAGES: Final = {
     **ARMING_PAGES,
+    **TESTING_PAGES,
     **FOOTAGE_PAGES,
     "": Page(
         Text("云监管：托育机构内的安全监管代理", "cloud supervision: the safety agent in a childcare facility"),

@@ -12,6 +12,7 @@ from agent.access.area_view import show_areas
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
 from agent.access.kept_view import kept_why, kept_words
+from agent.access.testing_view import drill_words
 from agent.access.times import NS, duration, shown
 from agent.camera_words import words as in_words
 from agent.facts import Text
@@ -123,6 +124,8 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
     for problem in wrong:
         screen.line(f"! {screen.say(problem.text)}", RED if problem.alarm else YELLOW)
     _processes(screen, found, now_ns)
+    if isinstance(drill := alarm.get("drill"), dict):
+        screen.line(screen.say(drill_words(drill)), YELLOW)
     show_areas(screen, _each(alarm, "areas"), zone)
     _zones(screen, alarm)
     _rooms(screen, alarm)

@@ -17,6 +17,7 @@ from agent.desk import Desk
 from agent.facts import BadFact, Condition, InputChanged, Stamp, Text, decode
 from agent.inbox import Call, FactReport, PersonAsks
 from agent.processes.area_verbs import area_verbs
+from agent.processes.drill_verbs import drill_verbs
 from agent.safety.conditions import MEANINGS
 from agent.safety.incidents import Happening, Incident
 from agent.sounding import TEST_S, OutputTest
@@ -52,6 +53,7 @@ def alarm_verbs(
         "audit": partial(_audit, store, clock),
         "test_output": partial(_test_output, desk),
         **area_verbs(desk),
+        **drill_verbs(desk, store),
     }
 
 
@@ -74,6 +76,7 @@ def incident_values(incident: Incident) -> dict[str, Any]:
         "reset_ns": incident.reset_ns or None,
         "reset_by": incident.reset_by or None,
         "reset_why": incident.reset_why or None,
+        "drill": incident.drill,
     }
 
 
@@ -138,6 +141,7 @@ def _status(
                 "peak_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
                 "zones": desk.zone_list(),
                 "areas": desk.area_list(),
+                "drill": desk.drills.values(),
                 "conditions": [_condition(each) for each in desk.watch.active()],
                 "outputs": desk.sounding.values(),
                 "rooms": [
@@ -188,6 +192,7 @@ def _bridge(bridge_id: str, board: Board) -> dict[str, Any]:
         "up": status.up,
         "uid": status.uid,
         "firmware": status.firmware,
+        "troubles": [str(each) for each in status.troubles],
         "silent_s": round(status.silent_s, 3),
         "frames": status.frames,
         "crc_errors": status.crc_errors,
