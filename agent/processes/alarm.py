@@ -26,6 +26,7 @@ from agent.fingerprint import fingerprint, from_pem
 from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
 from agent.processes.alarm_boards import boards_of
+from agent.processes.alarm_outputs import outputs_of, room_areas_of, sound_rules_of
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.arming import area_of
 from agent.safety.zones import Zone, ZoneType
@@ -67,7 +68,7 @@ def main(settings_file: Path) -> int:
         desk.post(found)
 
     store = AlarmStore(settings.paths.data / "alarm.db", clock, opened)
-    desk = Desk(site_of(settings), identity, store, clock, acknowledge, liveness.beat)
+    desk = Desk(site_of(settings), identity, store, clock, acknowledge, liveness.beat, boards=boards)
     routes = [_route(settings, platform, desk, clock) for platform in settings.platforms]
     for route, platform in zip(routes, settings.platforms, strict=True):
         desk.dispatch.add(route, platform.role, platform.receipts == "required")
@@ -143,6 +144,10 @@ def site_of(settings: Settings) -> Site:
         names=names_of(settings),
         processes=tuple(sorted(processes)),
         bridges=tuple(bridge.id for bridge in settings.bridges),
+        outputs=outputs_of(settings),
+        sound_rules=sound_rules_of(settings),
+        room_areas=room_areas_of(settings, zones),
+        presence_s=settings.alarms.presence_s,
         areas=tuple(
             area_of(area.id, area.name, area.exit_delay_s, area.entry_delay_s, zones) for area in settings.areas
         ),
@@ -162,6 +167,7 @@ def zones_of(settings: Settings) -> tuple[Zone, ...]:
             entry=zone.entry,
             held_open_s=zone.held_open_s if zone.type == "perimeter" else 0,
             kind=zone.kind if zone.type == "environment" else "",
+            silent=zone.silent and zone.type == "panic_24h",
         )
         for zone in settings.zones
     )  # fmt: skip
@@ -180,6 +186,7 @@ def names_of(settings: Settings) -> dict[str, str]:
         **{f"camera/{camera.id}": camera.name for camera in settings.cameras},
         **{f"zone/{zone.id}": zone.name for zone in settings.zones},
         **{f"area/{area.id}": area.name for area in settings.areas},
+        **{f"output/{output.id}": output.name for output in settings.outputs},
         **{f"bridge/{bridge.id}": bridge.id for bridge in settings.bridges},
         **{f"platform/{platform.id}": platform.id for platform in settings.platforms},
         **{f"process/{name}": name for name in ("alarm", "record", "vision", "web")},

@@ -16,6 +16,7 @@ from agent.facts import Text
 from agent.footage.chain import available
 from agent.settings.checks_areas import Found, told_areas, wrong_areas
 from agent.settings.checks_bridges import wrong_bridges
+from agent.settings.checks_outputs import wrong_outputs
 from agent.settings.checks_usb import not_plugged_in, port_path
 from agent.settings.mistakes import Place
 from agent.settings.secrets import look_at_file, look_at_secret
@@ -28,13 +29,14 @@ LONGEST_SOCKET_PATH: Final = 107
 """sun_path of unix(7) holds 108 bytes, the last of which is zero."""
 
 _LONGEST_SOCKET_NAME: Final = "record.sock"
-_LISTS: Final = ("rooms", "cameras", "bridges", "areas", "zones", "platforms")
+_LISTS: Final = ("rooms", "cameras", "bridges", "areas", "zones", "outputs", "platforms")
 _THINGS: Final = {
     "rooms": Text("房间", "room"),
     "cameras": Text("摄像机", "camera"),
     "bridges": Text("报警板", "bridge"),
     "areas": Text("布防区域", "area"),
     "zones": Text("防区", "zone"),
+    "outputs": Text("输出", "output"),
     "platforms": Text("平台", "platform"),
 }
 _REFERENCES: Final = (
@@ -43,6 +45,8 @@ _REFERENCES: Final = (
     ("zones", "bridge", "bridges"),
     ("zones", "area", "areas"),
     ("zones", "cameras", "cameras"),
+    ("areas", "rooms", "rooms"),
+    ("outputs", "bridge", "bridges"),
 )
 _HOST_AND_PORT: Final = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:@?#\[]*)(?::(\d+))?(?:[/?#]|$)")
 
@@ -74,6 +78,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_web(values),
         *wrong_areas(values),
         *wrong_bridges(values),
+        *wrong_outputs(values),
     ]
     warnings = [
         *_nothing_watches(values),

@@ -6,14 +6,14 @@ file, line and column.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo
 
-
-def _told(zh: str, en: str) -> dict[str, Any]:
-    """What is allowed, in words, where a pattern alone would tell people nothing. Read by wording.py."""
-    return {"x-allowed-zh": zh, "x-allowed-en": en}
+from agent.settings.base import Closed as _Closed
+from agent.settings.base import Identifier, Name
+from agent.settings.base import told as _told
+from agent.settings.models_outputs import Alarms, Output
 
 
 def _from_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -33,18 +33,6 @@ def _port_from_the_file(path: Path, info: ValidationInfo) -> Path:
 
 File = Annotated[Path, AfterValidator(_from_the_file)]
 """A path; a relative one starts at the folder of the settings file."""
-
-Identifier = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
-        json_schema_extra=_told(
-            "1 到 32 个字母、数字、- 或 _，以字母或数字开头",
-            "1 to 32 letters, digits, - or _, not starting with - or _",
-        ),
-    ),
-]
-"""A name that stands in topics, paths and messages: letters, digits, - and _."""
 
 SerialPort = Annotated[
     Path,
@@ -99,13 +87,6 @@ CameraUrl = Annotated[
 ]
 """An RTSP address, or a device that tells it by ONVIF (with the token of a profile as its path, if need be), without
 user and password, which have keys of their own and never enter a log."""
-
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-"""What people call it."""
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class Location(_Closed):
@@ -259,7 +240,7 @@ class AreaCalendar(_Closed):
 
     week: Week = Week()
     holidays: Annotated[tuple[Days, ...], Field(max_length=200)] = ()
-    open_days: Annotated[dict[str, Spans], Field(max_length=200)] = {}
+    open_days: dict[str, Spans] = Field(default_factory=dict, max_length=200)
     disarms: bool = False
 
 
@@ -271,6 +252,7 @@ class Area(_Closed):
     exit_delay_s: Annotated[int, Field(ge=0, le=255)] = 45
     entry_delay_s: Annotated[int, Field(ge=0, le=255)] = 30
     calendar: AreaCalendar | None = None
+    rooms: tuple[Identifier, ...] | None = None
 
 
 class Zone(_Closed):
@@ -288,6 +270,7 @@ class Zone(_Closed):
     entry: bool = False
     held_open_s: Annotated[int, Field(ge=0, le=86400)] = 120
     kind: Literal["gas", "smoke", "water", "mains", "battery", "other"] = "other"
+    silent: bool = False
 
 
 class Tls(_Closed):
@@ -362,6 +345,8 @@ class Settings(_Closed):
     bridges: tuple[Bridge, ...] = ()
     areas: tuple[Area, ...] = ()
     zones: tuple[Zone, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    alarms: Alarms = Alarms()
     tests: Tests = Tests()
     power: Power = Power()
     platforms: tuple[Platform, ...] = ()
