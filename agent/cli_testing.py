@@ -39,6 +39,13 @@ def add(build: Build) -> None:
         button, "--wait", zh="等多少秒（120）", en="seconds to wait (120)", type=_seconds, default=120.0, metavar="S"
     )
     json_option(build, button)
+    output = build.command("test output", _output)
+    build.option(output, "output", zh="输出编号", en="its id", metavar="OUTPUT")
+    build.option(
+        output, "--seconds", zh="几秒（3，最长 10）", en="seconds (3, 10 at most)", type=_a_few, default=3, metavar="N"
+    )
+    build.option(output, "--who", zh="操作人", en="who does it", required=True, metavar="NAME")
+    json_option(build, output)
     listed = build.command("test list", _list)
     build.option(
         listed, "--from", zh="从何时起，如 2026-09-01 或 30d（全部）", en="since when, as 2026-09-01 or 30d (all)",
@@ -75,6 +82,16 @@ def _seconds(text: str) -> float:
 _seconds.__name__ = "0..600"
 
 
+def _a_few(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 10:
+        raise ValueError(text)
+    return number
+
+
+_a_few.__name__ = "1..10"
+
+
 def _drill(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.testing import drill, stop_drill
     from agent.access.watching import who
@@ -99,6 +116,12 @@ def _button(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.testing import button
 
     return button(screen, runtime_of(options), options.zone, options.who, options.wait, options.json)
+
+
+def _output(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.testing import output
+
+    return output(screen, runtime_of(options), options.output, options.seconds, options.who, options.json)
 
 
 def _list(options: argparse.Namespace, screen: Screen) -> int:

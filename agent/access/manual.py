@@ -38,7 +38,7 @@ PAGES: Final = {
         ),
     ),
     "incidents": Page(
-        Text("警情：查看、确认、复位", "incidents: list, acknowledge, reset"),
+        Text("警情：查看、确认（静音）、复位", "incidents: list, acknowledge (silence), reset"),
         (
             ("yunjian incidents", Text("未复位的", "those not reset")),
             ("yunjian incidents --all", Text("包括已复位的", "those reset too")),
@@ -49,11 +49,15 @@ PAGES: Final = {
         ),
     ),
     "incidents ack": Page(
-        Text("确认：有人看到并在处理", "acknowledge: somebody has seen it and is on it"),
+        Text(
+            "确认并静音：有人看到并在处理；警灯亮到复位，仍在报警的过一会再响",
+            "acknowledge and silence: somebody has seen it and is on it. The light stays until the reset, and what is"
+            " still in alarm sounds again after a while",
+        ),
         (
             (
                 "yunjian incidents ack 3f2a",
-                Text("确认编号以 3f2a 开头的警情", "acknowledge the one whose id begins with 3f2a"),
+                Text("确认并静音编号以 3f2a 开头的警情", "acknowledge and silence the one whose id begins with 3f2a"),
             ),
         ),
     ),

@@ -25,7 +25,10 @@ TESTING_PAGES: Final = {
         ),
     ),
     "test": Page(
-        Text("测试：步行测试、按钮测试、测试记录", "tests: walk test, test of a button, register of tests"),
+        Text(
+            "测试：步行测试、按钮测试、警号警灯测试、测试记录",
+            "tests: walk test, test of a button, of a siren or strobe, register of tests",
+        ),
         (
             (
                 Text("yunjian test button Z01 --who 王芳", "yunjian test button Z01 --who 'Wang Fang'"),
@@ -59,6 +62,22 @@ TESTING_PAGES: Final = {
             (
                 Text("yunjian test button --who 王芳 --wait 60", "yunjian test button --who 'Wang Fang' --wait 60"),
                 Text("任何一个按钮，等 60 秒", "any button, for 60 seconds"),
+            ),
+        ),
+    ),
+    "test output": Page(
+        Text("输出测试：警号、警灯响几秒，记入审计", "test of a siren or strobe: on for a few seconds, and audited"),
+        (
+            (
+                Text("yunjian test output S1 --who 王芳", "yunjian test output S1 --who 'Wang Fang'"),
+                Text("响 3 秒", "on for 3 seconds"),
+            ),
+            (
+                Text(
+                    "yunjian test output L1 --seconds 10 --who 王芳",
+                    "yunjian test output L1 --seconds 10 --who 'Wang Fang'",
+                ),
+                Text("亮 10 秒", "on for 10 seconds"),
             ),
         ),
     ),

@@ -12,6 +12,7 @@ from agent.access.area_view import show_areas
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
 from agent.access.kept_view import kept_why, kept_words
+from agent.access.outputs_view import show_outputs
 from agent.access.testing_view import drill_words
 from agent.access.times import NS, duration, shown
 from agent.camera_words import words as in_words
@@ -128,6 +129,7 @@ def show(screen: Screen, found: Statuses, runtime: str, now_ns: int, zone: tzinf
         screen.line(screen.say(drill_words(drill)), YELLOW)
     show_areas(screen, _each(alarm, "areas"), zone)
     _zones(screen, alarm)
+    show_outputs(screen, _each(alarm, "outputs"))
     _rooms(screen, alarm)
     _cameras(screen, found.get("record") or {}, now_ns)
     _routes(screen, alarm)
@@ -162,6 +164,7 @@ def subject_words(subject: str) -> Text:
         "camera": Text("摄像机", "camera"),
         "zone": Text("防区", "zone"),
         "area": Text("布防区域", "area"),
+        "output": Text("输出", "output"),
         "key": Text("签名密钥", "signing key"),
         "journal": Text("录像日志", "footage journal"),
         "chore": Text("录像后台工作", "upkeep of footage"),
@@ -199,6 +202,7 @@ def _name(subject: str, found: Statuses) -> str:
         "room": ("alarm", "rooms", "room_id"),
         "zone": ("alarm", "zones", "id"),
         "area": ("alarm", "areas", "id"),
+        "output": ("alarm", "outputs", "id"),
     }
     if kind in lists:
         process, listed, by = lists[kind]

@@ -1,5 +1,5 @@
-"""Commands that drill and test: `drill`, `test walk`, `test button`, `test list`. All raise wire.WireError and
-wire.Refused."""
+"""Commands that drill and test: `drill`, `test walk`, `test button`, `test output`, `test list`. All raise
+wire.WireError and wire.Refused."""
 
 import csv
 import threading
@@ -12,6 +12,7 @@ from typing import Any, Final
 from agent.access import testing_view
 from agent.access.console import GREEN, RED, Screen, clean
 from agent.access.control import status_of
+from agent.access.outputs_view import output_words
 from agent.access.times import shown
 from agent.access.watching import OK, WRONG, who, zone
 from agent.wire import Refused, WireError, call
@@ -41,6 +42,16 @@ def stop_drill(screen: Screen, runtime: Path, name: str, as_json: bool) -> int:
         screen.json(ended)
     else:
         screen.line(screen.t("演练结束", "the drill is over"))
+    return OK
+
+
+def output(screen: Screen, runtime: Path, output_id: str, seconds: int, name: str, as_json: bool) -> int:
+    """Have one output on for a few seconds."""
+    begun = _ask(runtime, "test_output", {"output_id": output_id, "seconds": seconds, "who": _signed(name)})
+    if as_json:
+        screen.json(begun)
+    else:
+        screen.line(f"{begun.get('id')}  {clean(begun.get('name', ''))}  {screen.say(output_words(begun))}")
     return OK
 
 
