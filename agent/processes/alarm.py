@@ -27,6 +27,7 @@ from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
 from agent.processes.alarm_boards import boards_of
 from agent.processes.alarm_outputs import outputs_of, room_areas_of, sound_rules_of
+from agent.processes.alarm_shutdown import shut_down_of
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.arming import area_of
 from agent.safety.zones import Zone, ZoneType
@@ -68,7 +69,8 @@ def main(settings_file: Path) -> int:
         desk.post(found)
 
     store = AlarmStore(settings.paths.data / "alarm.db", clock, opened)
-    desk = Desk(site_of(settings), identity, store, clock, acknowledge, liveness.beat, boards=boards)
+    shut_down = shut_down_of(settings.paths.runtime, settings.power.command)
+    desk = Desk(site_of(settings), identity, store, clock, acknowledge, liveness.beat, shut_down, boards)
     routes = [_route(settings, platform, desk, clock) for platform in settings.platforms]
     for route, platform in zip(routes, settings.platforms, strict=True):
         desk.dispatch.add(route, platform.role, platform.receipts == "required")
@@ -154,7 +156,18 @@ def site_of(settings: Settings) -> Site:
         calendars={
             area.id: calendar_of(area.calendar, time_zone) for area in settings.areas if area.calendar is not None
         },
+        machine_boot=machine_boot(),
+        test_every_days=settings.tests.every_days,
+        shutdown_after_battery_low_s=settings.power.shutdown_after_battery_low_s,
     )
+
+
+def machine_boot() -> str:
+    """Which boot of the machine this is; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def zones_of(settings: Settings) -> tuple[Zone, ...]:
