@@ -54,12 +54,15 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.dev models ## the benchmarks, as one table (one of them: make bench ONLY=button)
-	@scripts/debian-packages.sh mosquitto ffmpeg qemu-system-common e2fsprogs motion
+	@scripts/debian-packages.sh mosquitto ffmpeg qemu-system-common e2fsprogs motion \
+		gcc libc6-dev gcc-avr avr-libc simavr libsimavr-dev libelf-dev
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-soak: $(VENV)/.dev models ## longer trials: kill -9 at random for SECONDS (default 600)
-	@scripts/debian-packages.sh mosquitto qemu-system-common e2fsprogs gcc libc6-dev
-	@$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),600)
+soak: $(VENV)/.dev models ## longer trials: kill -9 for SECONDS (600), then two hours and a day of the panel; or: ONLY=panel
+	@scripts/debian-packages.sh mosquitto qemu-system-common e2fsprogs gcc libc6-dev gcc-avr avr-libc simavr \
+		libsimavr-dev libelf-dev
+	@$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),600) --panel-seconds $(or $(PANEL_SECONDS),3600) \
+		$(if $(ONLY),--only $(ONLY))
 
 fresh: ## run the README's two commands in a bare Debian chroot (needs root and mmdebstrap)
 	@scripts/fresh.sh

@@ -26,6 +26,7 @@ BENCHES = (
     "reindex",
     "kills",
     "button",
+    "panel",
     "export",
     "verify",
     "powercut",

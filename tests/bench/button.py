@@ -36,7 +36,7 @@ TARGET_MS = 100.0
 HOLD_S = 0.12
 """A short press of a finger: four times the debounce."""
 
-_BOARD_NICE = -15
+BOARD_NICE = -15
 """A microcontroller shares no processor with the agent: the simulated one goes first, where that is allowed."""
 
 _EVENT_BEFORE_NS = 15_000_000
@@ -75,7 +75,7 @@ def measure(presses: int, loaded: bool = False) -> list[Row]:
             status_s = _status_s(panel.folder / "run")
             alarm_mb = resident(panel.pid)
             seen = None if load is None else load.end()
-            until(lambda: _quiet(panel), 30, "everything is receipted")
+            until(lambda: quiet(panel), 30, "everything is receipted")
         judged = _judge(panel, presses, "" if seen is None else seen.note)
         if seen is None:
             return judged
@@ -117,7 +117,7 @@ def _start(running: ExitStack, panel: Panel) -> None:
         process = subprocess.Popen([sys.executable, "-m", *arguments])
         if "agent.demo.board" in arguments:
             with suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, _BOARD_NICE)
+                os.setpriority(os.PRIO_PROCESS, process.pid, BOARD_NICE)
         running.callback(process.wait, 10)
         running.callback(process.terminate)
 
@@ -138,7 +138,8 @@ def _pressed(panel: Panel) -> bool:
     return True
 
 
-def _quiet(panel: Panel) -> bool:
+def quiet(panel: Panel) -> bool:
+    """Whether the platform has receipted everything."""
     status = panel.status()
     return bool(status) and all(each["waiting"] == 0 for each in status["platforms"])
 
@@ -147,23 +148,31 @@ def _judge(panel: Panel, presses: int, note: str) -> list[Row]:
     pressed, events = read_presses(panel.folder / "presses.jsonl")
     got = {alert["id"]: alert for alert in panel.taken(PLATFORM, "panic", "triggered")}
     took_ms, unseen = press_times(pressed, events, {key: alert["received_mono_ns"] for key, alert in got.items()})
-    lost = len(pressed) - len(took_ms)
     twice = sum(1 for alert in got.values() if alert["times"] > 1)
     told = f"{len(pressed)} presses, 30 ms debounce included{'; ' + note if note else ''}"
+    return figures("button to subscriber", took_ms, len(pressed), presses, twice, TARGET_MS, told, unseen)
+
+
+def figures(
+    name: str, took_ms: list[float], pressed: int, wanted: int, twice: int, target_ms: float, told: str, unseen: int = 0
+) -> list[Row]:
+    """The rows of `pressed` presses of which those in `took_ms` (rising) came; `wanted` were meant to be made, `twice`
+    came more than once under one id, and `unseen` the board did not see."""
+    lost = pressed - len(took_ms)
     p99 = share(took_ms, 0.99)
     return [
-        Row("button to subscriber p50", round(share(took_ms, 0.5), 1), "ms", None, None, told),
-        Row("button to subscriber p99", round(p99, 1), "ms", TARGET_MS, p99 < TARGET_MS, told),
-        Row("button to subscriber max", round(took_ms[-1] if took_ms else math.inf, 1), "ms", None, None, told),
+        Row(f"{name} p50", round(share(took_ms, 0.5), 1), "ms", None, None, told),
+        Row(f"{name} p99", round(p99, 1), "ms", target_ms, p99 < target_ms, told),
+        Row(f"{name} max", round(took_ms[-1] if took_ms else math.inf, 1), "ms", None, None, told),
         Row(
-            "presses lost",
+            f"{name}: presses lost",
             lost,
             "",
             0,
-            lost == 0 and len(pressed) == presses,
+            lost == 0 and pressed == wanted,
             f"{unseen} of them not seen by the board; {told}",
         ),
-        Row("presses sent more than once", twice, "", None, None, f"same id: one for the consumer; {told}"),
+        Row(f"{name}: sent more than once", twice, "", None, None, f"same id: one for the consumer; {told}"),
     ]
 
 

@@ -2,8 +2,10 @@
 
 Before it, `record` alone with four cameras is killed `KILLS` times, and `yunjian footage check` judges after each; then
 the power of its disk is cut at `CUTS` moments (tests/faults/power_cut.py; needs root); then the core of the firmware
-lives beside the Python board, under the sanitizers. Ends with status 1 when a press was lost or doubled, when the index
-disagrees with the disk, when the core does something else, or when something does not come back.
+lives beside the Python board, under the sanitizers; and the panel (tests/bench/panel_soak.py) lives a day in simulated
+time, then an hour under faults and an hour beside a contact that chatters with the firmware in simavr. Ends with status
+1 when a press was lost or doubled, when the index disagrees with the disk, when the core does something else, or when
+something does not come back.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 
 from agent.main import PROCESSES
+from tests.bench.panel_soak import soak_panel
 from tests.fakes.facility import Facility
 from tests.fakes.waiting import until
 from tests.faults.power_cut import MOST_LOSS_S, PoweredRun, three_cameras
@@ -32,12 +35,17 @@ def main() -> int:
     """Run the trial; the exit status."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--panel-seconds", type=float, default=3600, help="of each trial of the panel in real time")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", choices=("panel",))
     options = parser.parse_args()
     print(f"soak: {options.seconds:.0f} s, seed {options.seed}")
+    if options.only == "panel":
+        return 0 if soak_panel(options.panel_seconds, options.seed) else 1
     _kill_record(options.seed)
     _cut_power(options.seed)
     _live_core(options.seed)
+    panel_sound = soak_panel(options.panel_seconds, options.seed)
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="yunjian-soak-") as folder:
         facility = Facility(Path(folder) / "var")
@@ -49,7 +57,7 @@ def main() -> int:
     print(
         f"soak: {presses} presses, kills {kills}, {'; '.join(wrong) or 'none lost, none doubled'}, exit status {status}"
     )
-    return 1 if wrong or status else 0
+    return 1 if wrong or status or not panel_sound else 0
 
 
 def _kill_record(seed: int) -> None:

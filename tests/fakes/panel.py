@@ -20,7 +20,7 @@ from tests.fakes.waiting import until
 PANIC = 0
 DOOR = 1
 
-_SETTINGS = """\
+ONE_BOARD = """\
 facility: {{id: F0012, name: 测试园}}
 paths: {{data: data, runtime: run}}
 rooms:
@@ -33,13 +33,20 @@ zones:
 platforms:
 {platforms}
 """
+"""One board with a panic button and a door, both in one room."""
 
 
 class Panel:
     """Everything in `folder`. The alarm process runs as a process of its own, and can be killed and started again."""
 
-    def __init__(self, folder: Path, brokers: dict[str, LoopbackBroker], receipts: str = "required") -> None:
-        """`brokers` has one broker per platform, by the platform's id."""
+    def __init__(
+        self,
+        folder: Path,
+        brokers: dict[str, LoopbackBroker],
+        receipts: str = "required",
+        settings: str = ONE_BOARD,
+    ) -> None:
+        """`brokers` has one broker per platform, by the platform's id; `settings` is YAML with a place for them."""
         self.folder = folder
         self.brokers = brokers
         self.sock = folder / "run" / "alarm.sock"
@@ -51,7 +58,7 @@ class Panel:
             for name, broker in brokers.items()
         )
         self.settings_file = folder / "facility.yaml"
-        self.settings_file.write_text(_SETTINGS.format(platforms=platforms), encoding="utf-8")
+        self.settings_file.write_text(settings.format(platforms=platforms), encoding="utf-8")
         self.board: SimulatedBoard | SimavrBoard = SimulatedBoard(folder / "run" / "board0", folder / "presses.jsonl")
         self.consumers = {
             name: DemoPlatform(broker.url, name, "tyj/v1", self.consumer_db(name), quiet=True)

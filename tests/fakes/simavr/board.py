@@ -58,6 +58,12 @@ class SimavrBoard:
         if self._chip is not None:
             self._chip.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process that simavr runs in."""
+        assert self._chip is not None, "the board was not started"
+        return self._chip.pid
+
     def kill(self) -> None:
         """A power cut at any moment, by kill -9; `start` powers the board again."""
         assert self._chip is not None
@@ -81,6 +87,14 @@ class SimavrBoard:
             raise ValueError(f"{state!r} is not one of {', '.join(MV_OF)}")
         self._states[input_no] = state
         self._tell(f"move {input_no} {MV_OF[state]} {_BOUNCE_US} set {state}")
+
+    def chatter(self, input_no: int, edges_per_s: int, state: str = "alarm") -> None:
+        """A loose contact: so many edges a second between what the input is in and `state`; 0: it rests again."""
+        self._tell(f"chatter {input_no} {MV_OF[state]} {edges_per_s}")
+
+    def lose(self, permille: int) -> None:
+        """So many of a thousand bytes are lost on the line, both ways."""
+        self._tell(f"loss {permille}")
 
     def unplug(self) -> None:
         """Pull the plug: the port vanishes and the board loses its power."""

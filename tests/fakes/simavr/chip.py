@@ -123,6 +123,11 @@ class Chip:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the harness."""
+        return self._process.pid
+
     def tell(self, command: str) -> dict[str, Any]:
         """Carry out one command of the harness."""
         assert self._process.stdin is not None

@@ -12,6 +12,8 @@
  *   boot LOADER MS         0 none, 1 passes MCUSR on in r2, 2 keeps it to itself; opening the port starts it, for MS
  *   move INPUT MV BOUNCE_US WHAT STATE       an input reads MV from now on; the log says WHAT and STATE
  *   press N INPUT MV THEN_MV HOLD_US BOUNCE_US
+ *   chatter INPUT MV EDGES_PER_S             a contact that chatters between what it reads and MV; 0: no more
+ *   loss PERMILLE          of the bytes on the line, both ways
  *   noise MV, supply MV    what every reading is off by at most; the voltage that inputs and ADC share
  *   run US HEX|-           let US go by or until a frame was sent, with these bytes for the board
  *   inject HEX             noise on the line to the host
@@ -64,11 +66,11 @@ static void answer_status(void)
 {
     fprintf(answers,
             "{\"us\": %llu, \"plugged\": %s, \"siren\": %s, \"strobe\": %s, \"fault_led\": %s, \"onboard_led\": %s, "
-            "\"resets\": %u, \"slips\": %u, \"lost_bytes\": %u, \"eeprom_writes\": %u, \"outputs\": [%s]}\n",
+            "\"resets\": %u, \"slips\": %u, \"lost_bytes\": %u, \"eeprom_writes\": %u, \"edges\": %u, \"outputs\": [%s]}\n",
             chip_us(), plugged ? "true" : "false", outputs & SIREN ? "true" : "false",
             outputs & STROBE ? "true" : "false", outputs & FAULT_LED ? "true" : "false",
             avr->data[PORTB_AT] & avr->data[DDRB_AT] & ONBOARD_LED ? "true" : "false", resets, slips, lost_bytes,
-            eeprom_writes, changes);
+            eeprom_writes, edges, changes);
     changes[0] = 0;
 }
 
@@ -127,6 +129,11 @@ static void command(const char *line)
         input[b].release_at = avr->cycle + e * CYCLES_PER_US;
         input[b].release_mv = (int)d;
         input[b].release_bounce_us = atoi(more);
+    } else if (sscanf(line, "chatter %u %u %u", &a, &b, &c) == 3 && a < INPUTS) {
+        note("\"what\": \"chatter\", \"input\": %u, \"edges_per_s\": %u", a, c);
+        input_chatter((int)a, (int)b, c);
+    } else if (sscanf(line, "loss %u", &a) == 1) {
+        loss_permille = a;
     } else if (sscanf(line, "plug %u", &a) == 1) {
         chip_plug((uint8_t)a);
         set_epoch();
@@ -201,7 +208,11 @@ static void turn(void)
     while (!crashed) {
         struct pollfd ends[2] = {{.fd = 0, .events = POLLIN}, {.fd = master, .events = POLLIN}};
         struct timespec slice = {.tv_nsec = SLICE_NS};
-        ppoll(ends, master >= 0 ? 2 : 1, link_path && plugged ? &slice : NULL, NULL);
+        const bool heard = master >= 0 && opened; /* while nobody has it open a pseudo-terminal never lets one wait */
+        ppoll(ends, heard ? 2 : 1, link_path && plugged ? &slice : NULL, NULL);
+        if (master >= 0 && !heard) {
+            poll(ends + 1, 1, 0);
+        }
         if (link_path && plugged && master >= 0) {
             listen_to_line(ends[1].revents);
             catch_up();

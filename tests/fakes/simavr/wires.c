@@ -20,6 +20,8 @@
 
 struct input input[INPUTS];
 int noise_mv = 10;
+unsigned edges;
+unsigned loss_permille;
 FILE *journal;
 const char *link_path;
 int master = -1;
@@ -113,10 +115,29 @@ void input_move(int number, int mv, int bounce_us)
     input[number].bounces_until = avr->cycle + (uint64_t)bounce_us * CYCLES_PER_US;
 }
 
+void input_chatter(int number, int mv, unsigned edges_per_s)
+{
+    struct input *each = &input[number];
+    if (!each->edge_cycles) {
+        each->home_mv = each->mv;
+    }
+    each->mv = each->home_mv;
+    each->edge_cycles = edges_per_s ? (unsigned)(HZ / edges_per_s) : 0;
+    each->edge_at = avr->cycle;
+    each->other_mv = mv;
+}
+
 static void inputs_due(void)
 {
     for (int number = 0; number < INPUTS; number++) {
         struct input *each = &input[number];
+        while (each->edge_cycles && avr->cycle >= each->edge_at) {
+            const int mv = each->mv;
+            each->mv = each->other_mv;
+            each->other_mv = mv;
+            edges++;
+            each->edge_at += each->edge_cycles / 2 + (unsigned)rand() % each->edge_cycles;
+        }
         if (each->release_at && avr->cycle >= each->release_at) {
             each->release_at = 0;
             note("\"what\": \"release\", \"input\": %d, \"state\": \"normal\"", number);
@@ -127,10 +148,17 @@ static void inputs_due(void)
 
 /* -- line -- */
 
+static bool is_lost(void)
+{
+    return loss_permille && (unsigned)rand() % 1000 < loss_permille;
+}
+
 static void uart_sent(avr_irq_t *irq, uint32_t value, void *param)
 {
     (void)irq, (void)param;
-    if (sent_n < sizeof sent) {
+    if (is_lost()) {
+        lost_bytes++;
+    } else if (sent_n < sizeof sent) {
         sent[sent_n++] = (uint8_t)value;
     } else {
         lost_bytes++;
@@ -155,7 +183,11 @@ static void line_turn(void)
 void line_hear(const uint8_t *bytes, ssize_t n)
 {
     for (ssize_t at = 0; at < n && in_put - in_taken < sizeof line_in; at++) {
-        line_in[in_put++ % sizeof line_in] = bytes[at];
+        if (is_lost()) {
+            lost_bytes++;
+        } else {
+            line_in[in_put++ % sizeof line_in] = bytes[at];
+        }
     }
 }
 

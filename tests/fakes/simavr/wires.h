@@ -24,11 +24,17 @@ struct input {
     uint64_t release_at; /* 0: not pressed for a time */
     int release_mv;
     int release_bounce_us;
+    unsigned edge_cycles; /* between two edges of a contact that chatters, on average; 0: it does not */
+    uint64_t edge_at;
+    int other_mv; /* what it reads after the next edge */
+    int home_mv;  /* and before the first */
 };
 
 extern avr_t *avr;
 extern struct input input[INPUTS];
 extern int noise_mv;
+extern unsigned edges; /* of contacts that chatter */
+extern unsigned loss_permille; /* of the bytes on the line, both ways */
 extern FILE *journal;
 extern const char *link_path; /* of the pseudo-terminal; NULL: there is none */
 extern int master;
@@ -52,6 +58,9 @@ void wires_start(void);
 void wires_turn(void);
 
 void input_move(int number, int mv, int bounce_us);
+
+/* So many edges a second, at uneven times, between what it reads now and `mv`; 0: it reads again what it did. */
+void input_chatter(int number, int mv, unsigned edges_per_s);
 
 /* The outputs are now what port D says; 0 in a reset and without power. */
 void outputs_changed(uint8_t port);
