@@ -121,13 +121,17 @@ class Sounding:
         """Each output as a subject of conditions, whether it has failed (None: not known yet), and why."""
         now_ns, found = self._clock.mono_ns(), list[tuple[str, bool | None, dict[str, str | int | float | bool]]]()
         for output in self._outputs:
-            board = self._boards.get(output.bridge_id)
-            why = "there is no such board" if board is None else trouble_of(board.status())
-            doubt = self._doubts[output.id] = outputs.doubted(self._doubts[output.id], why, now_ns)
+            doubt = outputs.doubted(self._doubts[output.id], self._trouble(output), now_ns)
+            self._doubts[output.id] = doubt
             has_failed = outputs.failed(doubt, now_ns)
             self._failed = self._failed | {output.id} if has_failed else self._failed - {output.id}
             found.append((f"output/{output.id}", has_failed, {"reason": doubt.why} if has_failed else {}))
         return found
+
+    def _trouble(self, output: Output) -> str:
+        """Why this output may not be as it shall be, now."""
+        board = self._boards.get(output.bridge_id)
+        return "there is no such board" if board is None else trouble_of(board.status())
 
     def sounds(self, incident_id: str) -> bool:
         """Whether sirens sound for this incident now."""
@@ -147,7 +151,7 @@ class Sounding:
             ask.answer((code, Text(f"{text.zh}；已有：{known or '无'}", f"{text.en}; there are: {known or 'none'}")))
             return
         output, now = found[0], stamp(self._clock)
-        if why := self._doubts[output.id].why:
+        if why := self._trouble(output):
             ask.answer(("output_failed", Text(f"输出不可用：{why}", f"the output does not work: {why}")))
             return
         seconds = min(max(ask.seconds, 1), TEST_S)
@@ -182,5 +186,5 @@ class Sounding:
             "standby": output.standby,
             "on": output.id in self._on,
             "tested_s": round(max(0, left_ns) / 1e9, 1),
-            "trouble": self._doubts[output.id].why or None,
+            "trouble": self._trouble(output) or None,
         }

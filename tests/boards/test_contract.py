@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.boards.contract import Board
+from agent.boards.contract import Board, trouble_of
 from firmware_bridge.reports import InputEvent, Snapshot
 from tests.boards.desk import Taker
 from tests.boards.rigs import RIGS, Rig
@@ -141,6 +141,31 @@ def test_the_siren_sounds_again_after_a_reconnection(rig: Rig, taker: Taker, boa
     until(rig.siren, 10, "the siren sounds")
     board.output(False, False)
     until(lambda: not rig.siren(), 10, "the siren is silent")
+
+
+def test_a_trial_ends_by_itself_or_is_left_to_who_asked(rig: Rig, taker: Taker, board: Board) -> None:
+    board.output(False, False)
+    if not board.try_output(True, False, 1):
+        assert not rig.siren()
+        return
+    until(rig.siren, 10, "the siren sounds")
+    until(lambda: not rig.siren(), 10, "and ends")
+    board.try_output(True, False, 1)
+    until(rig.siren, 10, "once more")
+    board.output(True, False)
+    assert taker.up_now()
+
+
+def test_it_tells_whether_its_outputs_can_be_trusted(rig: Rig, taker: Taker, board: Board) -> None:
+    board.output(True, False)
+    until(rig.siren, 10, "the siren sounds")
+    until(lambda: not trouble_of(board.status()), 10, "and is known to")
+    rig.unplug()
+    until(lambda: taker.downs(), 10, "the loss is told")
+    assert trouble_of(board.status())
+    rig.plug()
+    until(lambda: len(taker.ups()) == 2, 10, "it is back")
+    until(lambda: not trouble_of(board.status()), 10, "as it shall be")
 
 
 def test_a_report_that_was_not_taken_is_told_again(
