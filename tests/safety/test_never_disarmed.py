@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.facts import ClockQuality, ConditionKind, InputState
-from agent.inbox import LinkReport, Site, SnapshotReport
+from agent.inbox import DrillAsk, LinkReport, Site, SnapshotReport
 from agent.processes.alarm import site_of
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.arming import CALENDAR, Act, Arm, Bypass, Disarm, Unbypass
 from agent.safety.calendar import Calendar, Span
+from agent.safety.drills import DrillKind
 from agent.safety.incidents import Happening
 from agent.settings.load import examine_bytes
 from agent.wire import Refused, Server, call
@@ -147,11 +148,15 @@ class NeverDisarmed(RuleBasedStateMachine):
             self.sees(press, InputState.NORMAL)
         kind = ("panic", "tamper")[press]
         before = len(self.desk.police.alerts(kind, "triggered"))
+        drill = self.desk.desk.drills.values()
+        drilled = press == 0 and drill is not None and "Z0" in drill["zones"] and drill["left_s"] > 0
         updates = self.desk.desk.panel._swings
         self.sees(press, InputState.ALARM)
         (incident,) = [each for each in self.desk.incidents() if (each.kind, each.subject) == (kind, f"zone/Z{press}")]
         assert incident.latched
         told = len(self.desk.police.alerts(kind, "triggered")) - before
+        for alert in self.desk.police.alerts(kind, "triggered")[before:]:
+            assert not alert["data"]["drill"] or drilled, "told as a drill, and there is none"
         if kind == "panic":
             assert told == 1, "a press without an alert"
         elif not told:  # a contact that chatters: counted, and told within ten seconds
@@ -190,6 +195,29 @@ class NeverDisarmed(RuleBasedStateMachine):
             assert answer[0] == "never_bypassed"
         if make is Arm and flag and zone in ("Z0", "Z1") and not isinstance(answer, dict):
             assert answer[0] in ("no_such_zone", "no_such_area", "already_armed")
+
+    @rule(
+        kind=st.sampled_from([*DrillKind, None]),
+        what=st.sampled_from([*_IDS, "all", "buttons"]),
+        seconds=st.sampled_from([1.0, 60.0, 1e9]),
+    )
+    def somebody_drills(self, kind: DrillKind | None, what: str, seconds: float) -> None:
+        real = {each.id for each in self.desk.incidents() if each.latched and not each.drill}
+        answers: list[Any] = []
+        self.desk.desk.post(DrillAsk(kind, what, seconds, "王芳", answers.append))
+        until(lambda: answers, 10, "the person is answered", every_s=0.002)
+        self.desk.settle()
+        assert real <= {each.id for each in self.desk.incidents()}, "a drill ended what is real"
+        found = self.desk.desk.drills.values()
+        assert found is None or ("Z1" not in found["zones"] and found["left_s"] <= 1800)
+
+    @rule()
+    def somebody_presses_for_help_in_a_drill(self) -> None:
+        for _ in range(3):
+            self.is_pressed(0, ends=True)
+            self.desk.clock.move(1)
+        (last,) = self.desk.police.alerts("panic", "triggered")[-1:]
+        assert last["data"]["drill"] is False, "nobody came"
 
     @rule(happening=st.sampled_from([Happening.ACKNOWLEDGE, Happening.RESET]), prefix=st.sampled_from(["", "0", "5"]))
     def somebody_deals_with_an_incident(self, happening: Happening, prefix: str) -> None:
@@ -231,7 +259,7 @@ class NeverDisarmed(RuleBasedStateMachine):
     @rule(zones=st.lists(_ZONE, max_size=3), areas=st.lists(_AREA, max_size=2))
     def it_is_started_again_with_other_settings(self, zones: list[dict[str, Any]], areas: list[dict[str, Any]]) -> None:
         wall_ns, mono_ns, quality = self.desk.clock.wall_ns(), self.desk.clock.mono_ns(), self.desk.clock.now_quality
-        latched = {each.id for each in self.desk.incidents() if each.latched}
+        latched = {each.id for each in self.desk.incidents() if each.latched and not each.drill}
         armed = {area["id"] for area in self.desk.desk.area_list() if area["phase"] != "disarmed"}
         self.stop()
         self.configure(zones, areas)
