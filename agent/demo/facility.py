@@ -196,4 +196,8 @@ def _what_runs_where(folder: Path, around: _Around) -> list[Text]:
             "另开一个终端试试：make press · make door · make status · .venv/bin/yunjian --help",
             "try in another terminal: make press · make door · make status · .venv/bin/yunjian --help",
         ),
+        Text(
+            "布防试试：.venv/bin/yunjian arm --who 我，10 秒后 make door，15 秒内 .venv/bin/yunjian disarm --who 我",
+            "arm it: .venv/bin/yunjian arm --who me, after 10 s make door, in 15 s .venv/bin/yunjian disarm --who me",
+        ),
     ]
