@@ -140,7 +140,7 @@ MEANINGS: dict[Kind, Meaning] = {
         ("主机恢复运行", "the machine works again"),
     ),
     Kind.TEST_DUE: _fault(
-        4,
+        3,
         ("报警按钮该测试了", "the panic button is due for its test"),
         ("报警按钮已测试", "the panic button was tested"),
     ),
