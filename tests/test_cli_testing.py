@@ -191,6 +191,15 @@ def test_the_register_as_a_table_that_no_spreadsheet_runs(typed: Typed, capsys: 
     assert rows[1][7] == "35.0"
 
 
+def test_a_real_press_beside_a_drill_is_no_test(typed: Typed) -> None:
+    made = typed.made
+    typed("drill", "Z01", "--who", "王芳")
+    made.clock.move(1)
+    press(made, 1, SECOND)
+    made.turn()
+    assert typed("test", "list", "--lang", "en")[1] == "no tests\n"
+
+
 def due(made: Office) -> list[Any]:
     return [each.subject for each in made.desk.watch.active() if each.kind == "test_due"]
 
