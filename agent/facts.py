@@ -116,6 +116,9 @@ class ConditionKind(StrEnum):
     """Every lasting state that the agent may report. `safety.conditions` says what each one means."""
 
     BRIDGE_SILENT = "bridge_silent"
+    BOARD_MISCONFIGURED = "board_misconfigured"
+    BOARD_NOT_UNIQUE = "board_not_unique"
+    BOARD_OLD = "board_old"
     CAMERA_SILENT = "camera_silent"
     CAMERA_REFUSED = "camera_refused"
     CAMERA_NOT_VIDEO = "camera_not_video"

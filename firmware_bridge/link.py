@@ -55,10 +55,10 @@ class HostLink:
         self,
         wired: Mapping[int, Wired] | None = None,
         wanted_uid: str | None = None,
-        name_of: Callable[[say.Hello, int], Named] = plain,
+        name_of: Callable[[say.Hello, int, int], Named] = plain,
     ) -> None:
         """`wired` is what hangs on which input; None leaves the board as it is configured. `wanted_uid` (16 hex digits)
-        is the only board to be taken; None takes any. `name_of(hello, now_ns)` names the board in keys."""
+        is the only board to be taken; None takes any. `name_of(hello, asked_ns, now_ns)` names the board in keys."""
         self._wanted_uid = wanted_uid
         self._name_of = name_of
         self._named = Named("")
@@ -280,7 +280,7 @@ class HostLink:
         if self.hello is None or (self.hello.uid, self.hello.boot_id) != (hello.uid, hello.boot_id):
             self._time = None
         self.hello = hello
-        self._named = self._name_of(hello, now_ns)
+        self._named = self._name_of(hello, self._asked_ns, now_ns)
         self._configuring.hello(hello)
         self._heard_ns = now_ns
         self._time = better(self._time, self._asked_ns, now_ns, hello.t_ms)

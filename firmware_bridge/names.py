@@ -16,12 +16,9 @@ from firmware_bridge.board_time import DRIFT, WRAP_MS
 from firmware_bridge.messages import Hello
 from firmware_bridge.reports import Trouble
 
-SAME_START_NS: Final = 2_000_000_000
-"""Two estimates of when a board started agree when they differ by less than this and the drift since: a HELLO that is
-more than a second late is not recognised as an answer."""
-
-STORED_LATE_NS: Final = 10_000_000_000
-"""An event may have been stored so long before the clock of the host was set, and belong to this boot all the same."""
+ROUNDING_NS: Final = 20_000_000
+"""What may lie between two spans of time in which a board has started, and they are of one boot all the same: the board
+counts whole milliseconds, and both sides look at their clocks a moment after the fact."""
 
 _MS: Final = 1_000_000
 _MARK: Final = "~"
@@ -37,10 +34,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class _Boot:
-    """The newest boot that went under a name: when it started, where that is known, and when it was last heard."""
+    """The newest boot that went under a name: from when to when it may have started, where that is known (it answered
+    between a question and now), and when it was last heard."""
 
     boot_id: int
-    started_ns: int | None
+    started_ns: tuple[int, int] | None
     heard_ns: int
 
 
@@ -54,7 +52,7 @@ class _Here:
     plugged_in: bool = True
 
 
-def plain(hello: Hello, _now_ns: int) -> Named:
+def plain(hello: Hello, _asked_ns: int, _now_ns: int) -> Named:
     """Every board under its uid: for who keeps no events."""
     return Named(hello.uid.hex())
 
@@ -76,10 +74,10 @@ class BoardNames:
             if known is None or known.boot_id < boot_id:
                 self._newest[name] = _Boot(boot_id, None, at_ns)
 
-    def name(self, bridge: str, hello: Hello, now_ns: int) -> Named:
-        """What the events of this board go under, which has said HELLO behind `bridge`."""
+    def name(self, bridge: str, hello: Hello, asked_ns: int, now_ns: int) -> Named:
+        """What the events of this board go under, which was asked behind `bridge` and has said HELLO."""
         uid = hello.uid.hex()
-        boot = _Boot(hello.boot_id, now_ns - hello.t_ms * _MS, now_ns)
+        boot = _Boot(hello.boot_id, (asked_ns - hello.t_ms * _MS, now_ns - hello.t_ms * _MS), now_ns)
         here = self._here.get(bridge)
         if here is not None and here.uid == uid and _same(here.boot, boot):
             named = here.named
@@ -119,11 +117,17 @@ def _same(known: _Boot, boot: _Boot) -> bool:
     """Whether these are one boot."""
     if known.boot_id != boot.boot_id or boot.started_ns is None:
         return False
-    drift_ns = int(DRIFT * (boot.heard_ns - known.heard_ns))
+    first_ns, last_ns = boot.started_ns
     if known.started_ns is None:
         # It had started before its newest event was stored.
-        age_ns = boot.heard_ns - boot.started_ns
-        return boot.started_ns <= known.heard_ns + STORED_LATE_NS + int(DRIFT * age_ns)
+        return first_ns <= known.heard_ns + ROUNDING_NS + int(DRIFT * (boot.heard_ns - first_ns))
+    apart_ns = _apart(first_ns, last_ns, *known.started_ns)
+    return apart_ns <= ROUNDING_NS + int(DRIFT * abs(boot.heard_ns - known.heard_ns))
+
+
+def _apart(first_ns: int, last_ns: int, known_first_ns: int, known_last_ns: int) -> int:
+    """What lies between two spans of time, around the 49.7 days of the board's counter; negative when they overlap."""
     wrap_ns = WRAP_MS * _MS
-    apart_ns = (boot.started_ns - known.started_ns + wrap_ns // 2) % wrap_ns - wrap_ns // 2
-    return abs(apart_ns) <= SAME_START_NS + drift_ns
+    middle_ns = (first_ns + last_ns - known_first_ns - known_last_ns) // 2
+    middle_ns = (middle_ns + wrap_ns // 2) % wrap_ns - wrap_ns // 2
+    return abs(middle_ns) - (last_ns - first_ns + known_last_ns - known_first_ns) // 2

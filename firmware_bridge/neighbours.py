@@ -51,7 +51,7 @@ class Neighbours:
             self._ports = {port: owner for port, owner in self._ports.items() if owner != bridge}
             self._names.gone(bridge)
 
-    def name(self, bridge: str, hello: Hello, now_ns: int) -> Named:
+    def name(self, bridge: str, hello: Hello, asked_ns: int, now_ns: int) -> Named:
         """What the events of the board behind this bridge go under."""
         with self._guard:
-            return self._names.name(bridge, hello, now_ns)
+            return self._names.name(bridge, hello, asked_ns, now_ns)

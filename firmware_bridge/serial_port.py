@@ -103,7 +103,7 @@ class SerialBoard:
         self._search = Search(self._bridge, port, plugged_in or PluggedIn(), self._neighbours)
         self._port: Path | None = port if isinstance(port, Path) else None
         self._on_report = on_report
-        self._link = HostLink(wired, uid, lambda hello, now_ns: self._neighbours.name(self._bridge, hello, now_ns))
+        self._link = HostLink(wired, uid, lambda *heard: self._neighbours.name(self._bridge, *heard))
         self._guard = threading.Lock()
         self._stopping = False
         self._opened_ns = time.monotonic_ns()

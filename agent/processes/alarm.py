@@ -25,10 +25,11 @@ from agent.facts import InputChanged, InputState, Stamp
 from agent.fingerprint import fingerprint, from_pem
 from agent.health import Liveness
 from agent.inbox import InputReport, LinkReport, Site, SnapshotReport
-from agent.processes.alarm_boards import boards_of
+from agent.processes.alarm_boards import boards_of, neighbours_of
 from agent.processes.alarm_outputs import outputs_of, room_areas_of, sound_rules_of
 from agent.processes.alarm_shutdown import shut_down_of
 from agent.processes.alarm_verbs import alarm_verbs
+from agent.processes.board_faults import LOOK_EVERY_S, BoardFaults, newest_boots
 from agent.safety.arming import area_of
 from agent.safety.zones import Zone, ZoneType
 from agent.settings.calendars import calendar_of
@@ -41,9 +42,6 @@ log = logging.getLogger(__name__)
 
 STORE_OPENS_S: Final = 5.0
 """The buttons do not wait longer than this for the database."""
-
-LISTEN_AGAIN_S: Final = 5.0
-"""A runtime directory that was missing is looked for again this often."""
 
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -74,10 +72,14 @@ def main(settings_file: Path) -> int:
     routes = [_route(settings, platform, desk, clock) for platform in settings.platforms]
     for route, platform in zip(routes, settings.platforms, strict=True):
         desk.dispatch.add(route, platform.role, platform.receipts == "required")
-    boards.update(boards_of(settings, lambda bridge_id: report_of(bridge_id, desk, clock), clock))
+    neighbours = neighbours_of(settings)
+    boards.update(boards_of(settings, lambda bridge_id: report_of(bridge_id, desk, clock), clock, neighbours))
+    faults = BoardFaults(boards, desk.post, identity.boot, clock)
     verbs = alarm_verbs(desk, store, boards, told_of(settings), names_of(settings), clock)
     server = Server(settings.paths.runtime / "alarm.sock", verbs)
-    if not store.start(STORE_OPENS_S):
+    if store.start(STORE_OPENS_S):
+        neighbours.take_over(newest_boots(store, clock))
+    else:
         log.error("alarm.db is not open; buttons work without it")
     desk.start()
     for route in routes:
@@ -87,7 +89,8 @@ def main(settings_file: Path) -> int:
     serving = _listens(server)
     liveness.ready()
     while not stopping.is_set():
-        clock.wait(stopping, 3600 if serving else LISTEN_AGAIN_S)
+        clock.wait(stopping, LOOK_EVERY_S)
+        faults.look()
         serving = serving or _listens(server)
     liveness.stopping()
     # The store before the routes: a route may wait for a broker or a name server for longer than we are given.

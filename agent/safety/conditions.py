@@ -42,6 +42,24 @@ MEANINGS: dict[Kind, Meaning] = {
         ("报警板失去联系，按钮不可用", "the board is silent: its buttons do not work"),
         ("报警板恢复", "the board is back"),
     ),
+    Kind.BOARD_MISCONFIGURED: _fault(
+        2,
+        ("报警板的输入配置不对，按钮可能误读", "the board does not have the inputs as set: buttons may be misread"),
+        ("报警板的输入配置已对", "the board has its inputs as set"),
+    ),
+    Kind.BOARD_NOT_UNIQUE: _fault(
+        3,
+        (
+            "报警板没有自己的编号，告警可能重复，请重新烧录",
+            "the board has no uid of its own: alarms may be told twice, flash it",
+        ),
+        ("报警板有自己的编号", "the board has a uid of its own"),
+    ),
+    Kind.BOARD_OLD: _fault(
+        3,
+        ("报警板固件过旧，请重新烧录", "the firmware of the board is too old: flash it"),
+        ("报警板固件已更新", "the firmware of the board is new enough"),
+    ),
     Kind.CAMERA_SILENT: _fault(2, ("摄像机无画面", "the camera sends nothing"), ("摄像机恢复", "the camera is back")),
     Kind.CAMERA_REFUSED: _fault(
         2,

@@ -117,7 +117,7 @@ def test_unplugged_and_plugged_into_another_port(room: Room) -> None:
     until(lambda: bridge.reasons() == ["port_missing: nothing that is plugged in fits: auto"], 5, "nothing is there")
     room.plug("one", "ttyACM0")
     until(lambda: bridge.port() == "ttyACM0", 10, "it is found")
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: len(bridge.pressed()) == 1, 5, "a press")
     room.tree.unplug("ttyACM0")
     simulated.unplug()
@@ -125,7 +125,7 @@ def test_unplugged_and_plugged_into_another_port(room: Room) -> None:
     simulated.plug()
     room.plug("one", "ttyACM1")
     until(lambda: bridge.port() == "ttyACM1", 10, "it is found again")
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: bridge.pressed() == [_uid(simulated)] * 2, 5, "a press after the return")
     assert bridge.board.status().port.endswith("ttyACM1")
 
@@ -147,8 +147,8 @@ def test_boards_that_only_their_uid_tells_apart_are_found_wherever_they_are(room
     first, second = room.bridge("B1", Wanted(), _uid(two)), room.bridge("B2", Wanted(NANO), _uid(one))
     until(lambda: (first.port(), second.port()) == ("ttyUSB1", "ttyUSB0"), 30, "each has its own")
     for simulated, bridge in ((one, second), (two, first)):
-        simulated.press(hold_s=0.05)
-        until(lambda: bridge.pressed() == [_uid(simulated)], 5, "a press of the right board")  # noqa: B023
+        simulated.press(hold_s=0.2)
+        until(lambda: bridge.pressed() == [_uid(simulated)], 10, "a press of the right board")  # noqa: B023
 
 
 def test_the_wrong_board_alone_is_said_and_nothing_of_it_is_taken(room: Room) -> None:
@@ -157,7 +157,7 @@ def test_the_wrong_board_alone_is_said_and_nothing_of_it_is_taken(room: Room) ->
     bridge = room.bridge("B1", Wanted(), "00000000000000a1")
     wanted = f"wrong_board: {_uid(simulated)}, not 00000000000000a1"
     until(lambda: bridge.reasons() == [wanted], 10, "who is there, and who is wanted")
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     right = room.simulated("two", 2)
     until(lambda: simulated.status()["uncommitted"] == 2, 5, "the press waits on the board")
     assert bridge.pressed() == []

@@ -22,72 +22,95 @@ def _names(*stored: tuple[str, int, int]) -> BoardNames:
     return names
 
 
+def _name(names: BoardNames, bridge: str, hello: say.Hello, now_ns: int, late_ns: int = 5 * MS) -> Named:
+    """Asked so long before the answer came."""
+    return names.name(bridge, hello, now_ns - late_ns, now_ns)
+
+
 def _hello(boot_id: int, t_ms: int = 0, uid: bytes = UID) -> say.Hello:
     return say.Hello(1, (0, 1, 0), uid, boot_id, say.ResetCause.POWER_ON, 2, 0, t_ms)
 
 
 def test_a_board_in_good_order_goes_by_its_uid_for_ever() -> None:
     names = _names((UID.hex(), 7, 50 * S))
-    assert names.name("B1", _hello(8), 100 * S) == Named(UID.hex())
-    assert names.name("B1", _hello(8, 60_000), 160 * S) == Named(UID.hex()), "another session of the same boot"
-    assert names.name("B1", _hello(9), 170 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(8), 100 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(8, 60_000), 160 * S) == Named(UID.hex()), "another session of the same boot"
+    assert _name(names, "B1", _hello(9), 170 * S) == Named(UID.hex())
     names.gone("B1")
-    assert names.name("B2", _hello(9, 10_000), 180 * S) == Named(UID.hex()), "behind another port"
+    assert _name(names, "B2", _hello(9, 10_000), 180 * S) == Named(UID.hex()), "behind another port"
 
 
 def test_a_boot_that_outlives_the_host_keeps_its_name() -> None:
     names = _names((UID.hex(), 7, -20 * S))
-    assert names.name("B1", _hello(7, 3_600_000), 100 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(7, 3_600_000), 100 * S) == Named(UID.hex())
 
 
 @pytest.mark.parametrize("boot_id", [1, 6, 7])
 def test_a_boot_counter_that_went_back_gets_another_name(boot_id: int) -> None:
     names = _names((UID.hex(), 7, 50 * S))
-    first = names.name("B1", _hello(boot_id, 20), 100 * S)
+    first = _name(names, "B1", _hello(boot_id, 20), 100 * S)
     assert first == Named(f"{UID.hex()}~mark1", Trouble.BOOT_WENT_BACK)
-    assert names.name("B1", _hello(boot_id, 60_020), 160 * S) == first, "the same boot, another session"
-    assert names.name("B1", _hello(8), 170 * S) == Named(UID.hex()), "a number that nobody had"
+    assert _name(names, "B1", _hello(boot_id, 60_020), 160 * S) == first, "the same boot, another session"
+    assert _name(names, "B1", _hello(8), 170 * S) == Named(UID.hex()), "a number that nobody had"
 
 
 def test_an_eeprom_erased_while_the_host_runs_is_noticed_though_the_number_is_the_same() -> None:
     names = _names()
-    assert names.name("B1", _hello(1, 20), 100 * S) == Named(UID.hex())
-    assert names.name("B1", _hello(1, 20), 160 * S).trouble is Trouble.BOOT_WENT_BACK
+    assert _name(names, "B1", _hello(1, 20), 100 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(1, 20), 160 * S).trouble is Trouble.BOOT_WENT_BACK
+
+
+def test_a_board_in_the_place_of_another_that_started_a_moment_before_is_not_taken_for_it() -> None:
+    for uid in (UID, NONE[0]):
+        names = _names()
+        first = _name(names, "B1", _hello(1, 800, uid), 100 * S)
+        names.gone("B1")
+        assert _name(names, "B1", _hello(1, 50, uid), 101 * S) != first
+
+
+def test_an_answer_that_was_slow_to_come_is_of_the_same_boot() -> None:
+    names = _names()
+    first = _name(names, "B1", _hello(1, 800), 100 * S, late_ns=900 * MS)
+    assert _name(names, "B1", _hello(1, 61_000), 160 * S) == first, "it started at 99 s"
+    assert _name(names, "B1", _hello(1, 121_000), 220 * S + 900 * MS, late_ns=900 * MS) == first
+    assert _name(names, "B1", _hello(1, 86_521_000), 86_620 * S + 400 * S) == first, "0.5 % of a day off"
 
 
 def test_the_counter_of_milliseconds_may_wrap() -> None:
     names = _names()
     wrap = 1 << 32
-    assert names.name("B1", _hello(1, wrap - 1000), 100 * S) == Named(UID.hex())
-    assert names.name("B1", _hello(1, 1000), 102 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(1, wrap - 1000), 100 * S) == Named(UID.hex())
+    assert _name(names, "B1", _hello(1, 1000), 102 * S) == Named(UID.hex())
 
 
 def test_two_boards_with_one_uid_on_one_host() -> None:
     names = _names()
-    assert names.name("B1", _hello(5), 100 * S) == Named(UID.hex())
-    other = names.name("B2", _hello(9), 101 * S)
+    assert _name(names, "B1", _hello(5), 100 * S) == Named(UID.hex())
+    other = _name(names, "B2", _hello(9), 101 * S)
     assert other == Named(f"{UID.hex()}~mark1", Trouble.UID_TWICE)
-    assert names.name("B1", _hello(6), 110 * S).trouble is Trouble.UID_TWICE, "its next boot could be one of the other"
+    assert _name(names, "B1", _hello(6), 110 * S).trouble is Trouble.UID_TWICE, (
+        "its next boot could be one of the other"
+    )
     names.gone("B1")
-    assert names.name("B2", _hello(9, 20_000), 121 * S) == other
+    assert _name(names, "B2", _hello(9, 20_000), 121 * S) == other
 
 
 def test_after_a_restart_of_the_host_the_other_of_the_two_comes_first() -> None:
     names = _names((UID.hex(), 5, 50 * S), (f"{UID.hex()}~mark0", 9, 50 * S))
-    assert names.name("B2", _hello(4, 1000), 100 * S).trouble is Trouble.BOOT_WENT_BACK
-    assert names.name("B1", _hello(5, 90_000), 100 * S).trouble is Trouble.UID_TWICE
+    assert _name(names, "B2", _hello(4, 1000), 100 * S).trouble is Trouble.BOOT_WENT_BACK
+    assert _name(names, "B1", _hello(5, 90_000), 100 * S).trouble is Trouble.UID_TWICE
 
 
 @pytest.mark.parametrize("uid", NONE)
 def test_a_board_without_a_uid_has_another_name_in_each_boot(uid: bytes) -> None:
     names = _names()
-    first = names.name("B1", _hello(1, 0, uid), 100 * S)
+    first = _name(names, "B1", _hello(1, 0, uid), 100 * S)
     assert first == Named(f"{uid.hex()}~mark1", Trouble.UID_NONE)
-    assert names.name("B1", _hello(1, 30_000, uid), 130 * S) == first
+    assert _name(names, "B1", _hello(1, 30_000, uid), 130 * S) == first
     names.gone("B1")
-    assert names.name("B1", _hello(1, 40_000, uid), 140 * S) == first, "the plug was loose"
-    assert names.name("B1", _hello(2, 0, uid), 150 * S).name == f"{uid.hex()}~mark2"
-    assert names.name("B2", _hello(2, 0, uid), 150 * S).name == f"{uid.hex()}~mark3"
+    assert _name(names, "B1", _hello(1, 40_000, uid), 140 * S) == first, "the plug was loose"
+    assert _name(names, "B1", _hello(2, 0, uid), 150 * S).name == f"{uid.hex()}~mark2"
+    assert _name(names, "B2", _hello(2, 0, uid), 150 * S).name == f"{uid.hex()}~mark3"
 
 
 def _alarms(world: World) -> int:

@@ -112,7 +112,7 @@ class World:
         """The host process starts and opens the port."""
         self.names = BoardNames(lambda: f"{self._seeds.getrandbits(32):08x}")
         self.names.take_over(self.store.newest())
-        self.link = HostLink(self.wired, None, lambda hello, now_ns: self.names.name("B1", hello, now_ns))
+        self.link = HostLink(self.wired, None, lambda *heard: self.names.name("B1", *heard))
         self._reported(self.link.open(self.now_ns))
 
     def host_kill(self) -> None:
