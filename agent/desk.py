@@ -318,6 +318,8 @@ class Desk:
         if any(told.drill and told.meaning is zones.Meaning.PANIC for told in change.told):
             alert_id, contact_ns = input_alert_id(*key), report.pressed_mono_ns
             self.tests.press(alert_id, zone, fact.at, contact_ns, self.dispatch.platforms)
+        if fact.state is InputState.ALARM and self.panel.drills.chirps(zone):
+            self.sounding.chirp()
 
     def _link(self, report: LinkReport) -> None:
         self.watch.link(report.bridge_id, report.up, report.reason)

@@ -32,6 +32,9 @@ UNKNOWN_FOR_S: Final = 10.0
 TEST_S: Final = 10
 """The longest test of an output."""
 
+CHIRP_S: Final = 0.2
+"""A chirp is switched off at the desk's next turn after this: within 0.7 s."""
+
 _DELAYS: Final = (Phase.EXIT_DELAY, Phase.ENTRY_DELAY)
 _NO_SUCH: Final = ("no_such_output", Text("没有这个输出", "no such output"))
 _NOT_STORED: Final = ("store_failing", Text("告警存储失败，无法执行", "alerts cannot be stored: not done"))
@@ -170,6 +173,14 @@ class Sounding:
         if not board.try_output(siren, not siren, seconds):
             self._switched |= {output.id}
         answer(self._values(output))
+
+    def chirp(self) -> None:
+        """Every siren that is no spare is heard for a moment: a walk test has seen a zone."""
+        until_ns = self._clock.mono_ns() + round(CHIRP_S * 1e9)
+        for output in self._outputs:
+            if output.pin is Pin.SIREN and not output.standby:
+                self._tested[output.id] = max(until_ns, self._tested.get(output.id, 0))
+                self._switched |= {output.id}
 
     def values(self) -> list[dict[str, Any]]:
         """Every output, as the verb `status` shows it."""

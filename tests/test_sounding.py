@@ -289,6 +289,7 @@ def test_a_drill_sounds_as_the_real_thing_and_a_walk_test_not_until_it_is_real(
     assert drill(desk, "Z01", kind)["kind"] == str(kind)
     press(desk, 1, 0)
     desk.change(2, NORMAL)
+    desk.turn(1)  # a chirp is over
     assert shows(desk) == (sounds, sounds)
     press(desk, 3, 0)
     desk.change(4, NORMAL)
@@ -306,3 +307,18 @@ def test_the_end_of_a_drill_is_the_end_of_its_sound(desk: Office) -> None:
     drill(desk, "", None)
     desk.turn(1)
     assert shows(desk) == (False, False)
+
+
+def test_a_walk_test_chirps_and_a_test_of_a_button_is_silent(desk: Office) -> None:
+    drill(desk, "all", DrillKind.WALK)
+    press(desk, 1)
+    assert shows(desk)[0], "whoever walks hears it"
+    desk.turn(0.3)
+    assert not shows(desk)[0]
+    desk.change(2, NORMAL)
+    assert not shows(desk)[0], "letting go is no activation"
+    assert [told[0] for told in main(desk).told].count(True) == 1
+    drill(desk, "", None)
+    drill(desk, "Z01", DrillKind.BUTTON)
+    press(desk, 3, after_s=11)
+    assert not shows(desk)[0]

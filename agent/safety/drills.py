@@ -122,6 +122,11 @@ class Drills:
             return False
         return cause in (InputState.ALARM, InputState.NORMAL)
 
+    def chirps(self, zone: Zone) -> bool:
+        """Whether the zone was activated in a walk test: whoever walks is to hear it."""
+        walks = self.running is not None and self.running.kind is DrillKind.WALK
+        return walks and not self._stopped and zone.id in self._taken
+
     def real_began(self) -> None:
         """Something real latches: there is no drill any more."""
         if self.running is not None:

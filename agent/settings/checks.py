@@ -86,6 +86,7 @@ def check(values: _Section, folder: Path) -> Checked:
         *_in_the_open(values),
         *_overwritten(values),
         *told_areas(values),
+        *_no_battery(values),
         *_not_there(values, folder),
         *not_plugged_in(values),
     ]
@@ -184,6 +185,13 @@ def _time_zone(values: _Section) -> Iterator[Found]:
     except (ValueError, LookupError, OSError):
         zh = f"没有这个时区，应如 Asia/Shanghai（{show(name)}）"
         yield ("facility", "time_zone"), Text(zh, f"no such time zone, write as in Asia/Shanghai (got {show(name)})")
+
+
+def _no_battery(values: _Section) -> Iterator[Found]:
+    asked = _section(values, "power").get("shutdown_after_battery_low_s") is not None
+    if asked and not any(zone.get("kind") == "battery" for _, zone in _items(values, "zones")):
+        text = Text("没有 kind 为 battery 的防区，不会关机", "no zone is of kind battery: it is never shut down")
+        yield ("power", "shutdown_after_battery_low_s"), text
 
 
 def _runtime(values: _Section, folder: Path) -> Iterator[Found]:

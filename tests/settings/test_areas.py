@@ -27,6 +27,14 @@ def area(calendar: str) -> str:
     return f"areas: [{{id: A1, name: 全园, calendar: {calendar}}}]\n"
 
 
+def test_a_shutdown_that_no_battery_asks_for_is_told() -> None:
+    power = "power: {shutdown_after_battery_low_s: 60}\n"
+    (warning,) = [each for each in found(power).warnings if each.key.startswith("power")]
+    assert "no zone is of kind battery" in warning.in_language("f", "en")
+    battery = "zones: [{id: Z1, name: 电池, type: environment, bridge: B1, input: 0, kind: battery}]\n"
+    assert not [each for each in found(battery + power).warnings if each.key.startswith("power")]
+
+
 @pytest.mark.parametrize(
     ("text", "key", "en"),
     [
