@@ -202,12 +202,21 @@ class Desk:
                 if item is _NOTHING or self._clock.mono_ns() - turned_ns >= TURN_S * 1e9:
                     self.turn()
                     turned_ns = self._clock.mono_ns()
-                self.sounding.turn()
             except Exception as error:  # noqa: BLE001  # the top of the desk's thread: no item may silence the buttons
                 what = type(item).__name__
                 self._seldom.say(logging.ERROR, f"{what} {error!r}", f"the desk could not deal with {what}", error)
                 self._give_up(item)
+            self._sound()
             self._beat()
+
+    def _sound(self) -> None:
+        """After every item, whatever became of it; what goes wrong here makes no item new."""
+        try:
+            self.sounding.turn()
+        except Exception as error:  # noqa: BLE001  # as in _run: no output may silence the buttons
+            self._seldom.say(
+                logging.ERROR, f"outputs {error!r}", "the outputs could not be brought to where they belong", error
+            )
 
     def _give_up(self, item: Item) -> None:
         """What could not be dealt with is new when it is told again: its sender keeps it, for it was not taken."""

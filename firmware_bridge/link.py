@@ -224,11 +224,13 @@ class HostLink:
             self._later(self._output)
             self._next_numbered(now_ns)
 
-    def try_output(self, siren: bool, led: bool, seconds: int, now_ns: int) -> None:
-        """Drive these beside what `output` says, for so many seconds (1-255). Forgotten when the session ends."""
+    def try_output(self, siren: bool, led: bool, seconds: int, now_ns: int) -> bool:
+        """Drive these beside what `output` says, for so many seconds (1-255); False while the board is not heard.
+        Forgotten when the session ends."""
         if self._up:
             self._later(say.Test(siren, led, min(max(seconds, 1), 255)))
             self._next_numbered(now_ns)
+        return self._up
 
     # -- what came in --
 

@@ -139,11 +139,12 @@ class SerialBoard:
         self._wake()
 
     def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
-        """Drive the outputs beside what `output` says; the board ends that itself. From any thread."""
+        """Drive the outputs beside what `output` says; the board ends that itself. From any thread. False: it is not
+        heard."""
         with self._guard:
-            self._link.try_output(siren, led, seconds, time.monotonic_ns())
+            told = self._link.try_output(siren, led, seconds, time.monotonic_ns())
         self._wake()
-        return True
+        return told
 
     def status(self) -> BoardStatus:
         """How the link does. From any thread."""

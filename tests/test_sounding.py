@@ -175,6 +175,20 @@ def test_a_siren_that_fails_is_told_and_the_spare_one_sounds(desk: Office) -> No
     assert states == ["triggered", "restored"]
 
 
+def test_an_output_that_raises_makes_no_press_new_and_silences_no_button(
+    desk: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    main(desk).raises = True
+    key = desk.change(1, ALARM)
+    desk.change(1, ALARM)
+    assert desk.acknowledged == [key, key]
+    assert len(desk.police.alerts("panic")) == 1, "its repeat was taken for a new one"
+    main(desk).raises = False
+    desk.turn()
+    assert shows(desk) == (True, True), "tried again"
+    assert "the outputs could not be brought" in caplog.text
+
+
 def test_a_board_that_is_not_heard_from_the_start_is_told_after_a_while(tmp_path: Path) -> None:
     made = Office(tmp_path / "alarm.db", SITE)
     made.outlets["B2"].up = False

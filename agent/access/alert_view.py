@@ -32,6 +32,7 @@ _KINDS: Final = {
     "intrusion": Text("入侵", "intrusion"),
     "door_forced": Text("布防中门被打开", "opened while armed"),
     "door_held_open": Text("门长时间未关", "door held open"),
+    "after_hours_presence": Text("布防中室内有人", "people in a room that is armed"),
     "fault": Text("防区线路故障", "line of a zone"),
     **{str(kind): meaning.raised for kind, meaning in MEANINGS.items()},
 }

@@ -36,7 +36,7 @@ class Board(Protocol):
 
     def try_output(self, siren: bool, led: bool, seconds: int) -> bool:
         """Drive these beside what `output` says, for so many seconds (1-255), and end that by itself. False: the board
-        cannot, and did nothing."""
+        cannot, or not now, and did nothing."""
 
     def status(self) -> BoardStatus:
         """How the link does."""

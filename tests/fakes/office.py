@@ -38,7 +38,7 @@ class Outlet:
     def __init__(self) -> None:
         self.told: list[tuple[bool, bool]] = []
         self.tried: list[tuple[bool, bool, int]] = []
-        self.clocked = False
+        self.clocked = self.raises = False
         self.up = True
         self.trouble = ""
 
@@ -57,6 +57,8 @@ class Outlet:
     def acknowledge(self, board_uid: str, boot_id: int, event_id: int) -> None: ...
 
     def output(self, siren: bool, led: bool) -> None:
+        if self.raises:
+            raise OSError("the board has a fault of its own")
         self.told.append((siren, led))
 
     def try_output(self, siren: bool, led: bool, seconds: int) -> bool:

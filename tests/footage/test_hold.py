@@ -8,6 +8,7 @@ from hypothesis import given
 from agent.footage.upkeep.due import DAY_NS
 from agent.footage.upkeep.hold import (
     AFTER_NS,
+    ALARM_KINDS,
     BEFORE_NS,
     NS,
     Hold,
@@ -21,6 +22,8 @@ from agent.footage.upkeep.hold import (
     replay,
     wanted_change,
 )
+from agent.safety import presence
+from agent.safety.outputs import DEFAULT_LEVELS
 
 T = 1_795_000_000 * NS
 TERM = 180 * DAY_NS
@@ -88,6 +91,18 @@ def test_what_arming_makes_an_alarm_holds_footage_too() -> None:
         (found,) = incident_holds(press(kind=kind), ["a"], T, TERM)
         assert (found.camera, found.from_ns) == ("a", T - BEFORE_NS)
     assert incident_holds(press(kind="door_held_open"), ["a"], T, TERM) == []
+
+
+def test_whatever_sounds_holds_footage() -> None:
+    of_environment = {"gas", "smoke", "water", "other"}
+    assert (DEFAULT_LEVELS.keys() - of_environment) | {"environment"} == ALARM_KINDS
+
+
+def test_people_after_hours_hold_the_cameras_of_their_room() -> None:
+    zones, rooms = {"Z01": ["a"]}, {"R01": ["b", "c"]}
+    cameras = cameras_of("room/R01", "R01", zones, rooms)
+    found = incident_holds(press(kind=presence.KIND, subject="room/R01"), cameras, T, TERM)
+    assert [each.camera for each in found] == ["b", "c"]
 
 
 def test_one_that_closes_itself_ends_with_its_restore() -> None:

@@ -25,7 +25,7 @@ BEFORE_NS: Final = 30 * NS
 AFTER_NS: Final = 60 * NS
 """Held after its end."""
 
-ALARM_KINDS: Final = frozenset({"panic", "tamper", "environment", "intrusion", "door_forced"})
+ALARM_KINDS: Final = frozenset({"panic", "tamper", "environment", "intrusion", "door_forced", "after_hours_presence"})
 """Incidents that are alarms; a fault of a line or a device holds no footage."""
 
 ALARM: Final = "alarm"
