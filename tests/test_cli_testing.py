@@ -6,12 +6,14 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.cli import main
+from agent.delivery import register
 from agent.facts import InputState
 from agent.processes.alarm_verbs import alarm_verbs
 from agent.safety.button_path import RECEIPT_WITHIN_S
@@ -71,6 +73,10 @@ def test_drill_begun_shown_and_stopped(typed: Typed) -> None:
     assert (status, out.partition(".")[0]) == (0, "drill begun: Z01, for 10 min at most")
     _, out, _ = typed("status")
     assert "演练开始：Z01，最长 10 分钟" in out
+    typed.made.clock.move(1)
+    press(typed.made, 1, FIRST)
+    assert typed("incidents", "--lang", "en")[1].rstrip().endswith("drill")
+    assert "[drill] panic button pressed" in typed("events", "--lang", "en")[1]
     assert typed("drill", "Z02", "--who", "李娜")[::2] == (4, "yunjian: 已经在演练\n")
     assert typed("drill", "stop") == (0, "演练结束\n", "")
     assert typed("drill", "stop", "--lang", "en")[::2] == (4, "yunjian: there is no drill\n")
@@ -210,7 +216,7 @@ def test_a_test_is_due_each_week_and_only_one_that_went_through_counts(typed: Ty
     assert due(made) == [], "what is urgent is told first"
     made.turn(120)
     assert due(made) == ["zone/Z01", "zone/Z02"]
-    assert [body["priority"] for body in made.police.alerts("test_due", "triggered")] == [4, 4]
+    assert [body["priority"] for body in made.police.alerts("test_due", "triggered")] == [3, 3]
     assert "报警按钮该测试了" in typed("status")[1]
     press(made, 1, FIRST)
     made.turn()
@@ -224,3 +230,17 @@ def test_a_test_is_due_each_week_and_only_one_that_went_through_counts(typed: Ty
     assert due(made) == ["zone/Z01"]
     made.turn(7 * 86400)
     assert sorted(due(made)) == ["zone/Z01", "zone/Z02"]
+
+
+def test_the_whole_register_is_listed_however_long_it_is(typed: Typed) -> None:
+    made = typed.made
+    for number in range(250):
+        test = register.Tested(f"t{number}", number * 10**9, "Z01", "按钮", "button", "王芳", passed=True)
+        made.store.submit(partial(register.put_test, test=test))
+    made.store.submit(
+        partial(register.put_test, test=register.Tested("t7", 1, "Z02", "按钮", "button", "王芳", passed=True))
+    )
+    made.settle()
+    rows = [json.loads(line) for line in typed("test", "list", "--json")[1].splitlines()]
+    assert [each["at_ns"] // 10**9 for each in rows] == list(range(250))
+    assert {each["zone_id"] for each in rows} == {"Z01"}, "a test is entered once"

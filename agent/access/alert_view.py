@@ -103,7 +103,7 @@ def show_incidents(screen: Screen, incidents: Sequence[Incident], zone: tzinfo, 
 
 
 def _notes(screen: Screen, incident: Incident) -> str:
-    notes = []
+    notes = [screen.t("演练", "drill")] if incident.get("drill") else []
     count = incident.get("count", 1)
     if isinstance(count, int) and count > 1:
         notes.append(screen.t(f"{count} 次", counted(count, "time", "times")))

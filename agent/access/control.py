@@ -65,6 +65,7 @@ class Incident(TypedDict, total=False):
     reset_ns: int | None
     reset_by: str | None
     reset_why: str | None
+    drill: bool
 
 
 class Span(TypedDict, total=False):

@@ -278,7 +278,7 @@ def condition_alert(
     if condition.subject.startswith("room/"):
         data["room"] = condition.subject.removeprefix("room/")
     summary = Text(f"{text.zh}：{name}", f"{text.en}: {name}")
-    priority = max(min(meaning.priority + 1, 3), meaning.priority) if over else meaning.priority
+    priority = min(meaning.priority + 1, 3) if over else meaning.priority
     return _alert(
         numbered, str(meaning.alert_class), str(condition.kind), condition.subject, priority, summary, data, incident
     )
