@@ -129,7 +129,9 @@ class ButtonTests:
         if self._test.id in self._results:
             if not any(self._pressed(zone_id) for zone_id in self._test.zones):
                 self._end(self._test.who, "tested")
-        elif now.mono_ns >= self._test.until_mono_ns - round(RECEIPTS_S * 1e9) and not self._drills.seen:
+        elif now.mono_ns >= self._test.until_mono_ns - round(RECEIPTS_S * 1e9) and not (
+            self._test.zones & self._drills.seen.keys()
+        ):
             self._enter(self._missed(self._test, "not_pressed", now), self._test.id)
 
     def _missed(self, drill: Drill, why: str, now: Stamp) -> Tested:

@@ -21,7 +21,7 @@ from agent.delivery.store import AlarmStore
 from agent.facts import Stamp, Text
 from agent.inbox import DrillAsk
 from agent.safety.arming import Moment
-from agent.safety.drills import LONGEST_S, Drill, DrillKind, NoDrill, chosen, survives
+from agent.safety.drills import LONGEST_S, Drill, DrillKind, NoDrill, buttons, chosen, survives
 from agent.safety.panel import Panel
 from agent.safety.zone_change import ZoneChange
 
@@ -76,8 +76,9 @@ class DrillActs:
             return
         panel, now = self._panel, stamp(self._clock)
         states = {zone.id: panel.state_of(zone.id) for zone in panel.zones}
+        asked = panel.zones if ask.kind is not DrillKind.BUTTON else buttons(panel.zones)
         try:
-            zones = chosen(ask.target, panel.zones, states, panel.open_incidents())
+            zones = chosen(ask.target, asked, states, panel.open_incidents())
         except NoDrill as error:
             ask.answer(self._refusal(error))
             return

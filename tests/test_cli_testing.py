@@ -127,7 +127,9 @@ def test_a_press_that_a_platform_does_not_receipt_has_failed(typed: Typed, capsy
 
 def test_nothing_pressed_in_time(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
     made = typed.made
+    assert typed("test", "button", "Z04", "--who", "王芳")[0] == 4, "a window is no button"
     command = Beside(made, made.path.parent, "test", "button", "Z02", "--who", "王芳", "--wait", "30")
+    press(made, 1, 3)
     made.clock.move(31)
     assert command.ends() == 1
     assert "没有通过：没有等到按下" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def walk(screen: Screen, runtime: Path, name: str, minutes: float, as_json: bool
     except KeyboardInterrupt:
         pass
     finally:
-        with suppress(Refused):  # it is over already
+        with suppress(Refused, WireError):  # it is over already, or ends by itself
             _ask(runtime, "drill_stop", {"who": _signed(name)})
     missing = [zone_id for zone_id in begun["zones"] if zone_id not in told]
     if as_json:

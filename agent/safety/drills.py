@@ -189,6 +189,11 @@ def chosen(
     return frozenset(ready)
 
 
+def buttons(zones: Iterable[Zone]) -> tuple[Zone, ...]:
+    """Those that people press."""
+    return tuple(zone for zone in zones if zone.type is ZoneType.PANIC_24H)
+
+
 def _meant(zone: Zone, target: str) -> bool:
     if target == "buttons":
         return zone.type is ZoneType.PANIC_24H
