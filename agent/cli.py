@@ -141,6 +141,10 @@ def _looking(build: Build) -> None:
         events, "--kind", zh=f"只看这一类：{listed}", en=f"this kind alone: {listed}", metavar="KIND", choices=kinds
     )
     json_option(build, events)
+    boards = build.command("boards", _boards)
+    build.option(boards, "--list", zh="只列出，不打开空闲的串口询问", en="open no free port to ask who is there",
+                 action="store_true", dest="list_only")  # fmt: skip
+    json_option(build, boards)
     incidents = build.group("incidents", _incidents)
     build.option(incidents, "--all", zh="包括已复位的", en="those reset too", action="store_true", dest="every")
     json_option(build, incidents)
@@ -196,6 +200,12 @@ def _status(options: argparse.Namespace, screen: Screen) -> int:
     from agent.access.watching import status, watch_status
 
     return (watch_status if options.watch else status)(screen, runtime_of(options), options.json)
+
+
+def _boards(options: argparse.Namespace, screen: Screen) -> int:
+    from agent.access.boards import boards
+
+    return boards(screen, runtime_of(options), not options.list_only, options.json)
 
 
 def _events(options: argparse.Namespace, screen: Screen) -> int:

@@ -30,6 +30,16 @@ PAGES: Final = {
             ("yunjian status --json", Text("给程序用", "for programs")),
         ),
     ),
+    "boards": Page(
+        Text(
+            "USB 上插着哪些板卡，各自的编号与固件；空闲的串口会打开询问（多数板卡因此复位）",
+            "what is plugged in behind USB, with uid and firmware; a free port is opened to ask, which resets a board",
+        ),
+        (
+            ("yunjian boards", Text("填 bridges 里的 usb 与 uid 时用", "what to write as usb and uid of a bridge")),
+            ("yunjian boards --list --json", Text("给程序用，不打开串口", "for programs, opens no port")),
+        ),
+    ),
     "events": Page(
         Text("告警记录，以及各平台是否收到", "alerts, and how far each platform has them"),
         (

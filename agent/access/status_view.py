@@ -9,6 +9,7 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from agent.access.area_view import show_areas
+from agent.access.board_words import trouble_words
 from agent.access.console import FAINT, GREEN, RED, YELLOW, Screen, clean, counted
 from agent.access.control import PROCESSES, Status, not_running
 from agent.access.kept_view import kept_why, kept_words
@@ -183,6 +184,8 @@ def _why(detail: dict[str, Any]) -> Text:
         return Text(f"（现 {count} 人，核定 {capacity} 人）", f" (now {count}, allowed {capacity})")
     if isinstance(zones := detail.get("zones"), str):
         return Text(f"（{clean(zones)}）", f" ({clean(zones)})")
+    if (trouble := trouble_words(detail.get("reason"))) is not None:
+        return Text(f"（{trouble.zh}）", f" ({trouble.en})")
     reason = in_words(clean(detail.get("reason") or detail.get("detail") or ""))
     told = Text(f"（{reason.zh}）", f" ({reason.en})") if reason.en else Text("", "")
     if "others" not in detail:
