@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 
 from agent.clock import Clock, stamp
 from agent.delivery import rows
-from agent.delivery.alerts import Numbered, presence_alert
+from agent.delivery.alerts import Numbered, presence_alert, wall_of
 from agent.delivery.numbers import Numbers
 from agent.delivery.outgoing import Outgoing
 from agent.delivery.payload import Identity
-from agent.facts import PeopleCounted
+from agent.facts import PeopleCounted, Stamp
 from agent.inbox import Site
 from agent.safety import presence
 from agent.safety.incidents import Incident
@@ -61,13 +61,15 @@ class AfterHours:
             after, change = presence.step(state, people, watched, self._site.presence_s, now.mono_ns)
             self._present[room_id] = after
             if change is not None:
-                self._tell(room_id, change, fact)
+                seen_ns = now.mono_ns if state.since_ns is None else state.since_ns
+                self._tell(room_id, change, fact, now, seen_ns)
 
-    def _tell(self, room_id: str, change: Change, fact: PeopleCounted | None) -> None:
-        now, subject = stamp(self._clock), f"room/{room_id}"
+    def _tell(self, room_id: str, change: Change, fact: PeopleCounted | None, now: Stamp, seen_ns: int) -> None:
+        """`seen_ns` (monotonic): since when people are seen. Their footage is held from then on, not from now."""
+        subject, began_ns = f"room/{room_id}", wall_of(seen_ns, now)
         if change is Change.RAISED:
             name, new_id = self._site.names.get(subject, room_id), self._numbers.new_id()
-            new = Incident(new_id, presence.KIND, subject, name, room_id, True, now.wall_ns, now.wall_ns)
+            new = Incident(new_id, presence.KIND, subject, name, room_id, True, began_ns, now.wall_ns)
             incident: Incident | None = self._panel.trigger(new)
         else:
             incident = self._panel.restore(presence.KIND, subject, now.wall_ns)

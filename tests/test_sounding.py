@@ -270,6 +270,8 @@ def test_people_in_an_armed_room_are_an_alarm_that_latches(desk: Office) -> None
     assert shows(desk) == (True, True)
     (incident,) = desk.incidents()
     assert (incident.kind, incident.latched) == ("after_hours_presence", True)
+    told_s = (desk.clock.wall_ns() - incident.triggered_ns) / 1e9
+    assert told_s >= 20, "the footage of who came in is held from when he was seen"
     assert desk.person(Happening.RESET, incident.id, "保洁")[0] == "not_restored"
     seen(desk, 0, 20)
     assert [body["data"]["state"] for body in desk.police.alerts("after_hours")] == ["triggered", "restored"]

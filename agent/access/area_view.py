@@ -21,6 +21,8 @@ def phase_words(area: Mapping[str, Any]) -> Text:
     """Where an area stands, and for how long a delay goes on."""
     phase, left_s = str(area.get("phase")), area.get("left_s")
     words = _PHASES.get(phase, Text(phase, phase))
+    if area.get("blind") is True and phase == "armed":
+        return Text(f"{words.zh}（时钟不可信）", f"{words.en} (nobody knows the time)")
     if isinstance(left_s, int | float) and left_s > 0:
         return Text(f"{words.zh}（{left_s:.0f} 秒）", f"{words.en} ({left_s:.0f} s)")
     return words

@@ -39,3 +39,9 @@ def test_without_areas_nothing_is_said() -> None:
 def test_what_another_version_says_is_shown_as_it_came() -> None:
     assert phase_words({"phase": "asleep", "left_s": "x"}).en == "asleep"
     assert left_out({"bypassed": "all", "waiting": None}).en == ""
+
+
+def test_what_was_armed_for_want_of_the_time_says_so() -> None:
+    blind = {**ARMED, "blind": True}
+    assert phase_words(blind) == ("已布防（时钟不可信）", "armed (nobody knows the time)")
+    assert phase_words({**LEAVING, "blind": True}) == phase_words(LEAVING), "how long is left is worth more"
