@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,12 @@ def test_a_walk_test_chirps_and_a_test_of_a_button_is_silent(desk: Office) -> No
     drill(desk, "Z01", DrillKind.BUTTON)
     press(desk, 3, after_s=11)
     assert not shows(desk)[0]
+
+
+def test_rooms_that_nobody_asked_to_watch_are_not(tmp_path: Path) -> None:
+    with office(tmp_path / "alarm.db", site=replace(SITE, presence_s=0)) as made:
+        closed(made)
+        made.act(Arm("王芳"))
+        made.turn(50)
+        seen(made, 3, 60)
+        assert made.police.alerts("after_hours") == []

@@ -17,11 +17,14 @@ SETTINGS = """\
 facility: {{id: F0012, name: 测试园}}
 paths: {{data: data, runtime: run}}
 bridges:
-  - {{id: M1, kind: modbus, port: rs485, unit: 1, baud: 115200, answer_ms: 80}}
+  - {{id: M1, kind: modbus, port: rs485, unit: 1, baud: 115200, answer_ms: 80, siren: 0, strobe: 1}}
   - {{id: M2, kind: modbus, port: rs485, unit: 2, baud: 115200, answer_ms: 80, inputs: 4}}
 zones:
   - {{id: Z01, name: 一键报警, type: panic_24h, bridge: M1, input: 2, line: closes_on_alarm}}
   - {{id: Z02, name: 保健室一键报警, type: panic_24h, bridge: M2, input: 3, line: opens_on_alarm}}
+outputs:
+  - {{id: S1, name: 走廊警号, kind: siren, bridge: M1, output: siren}}
+  - {{id: L1, name: 走廊警灯, kind: strobe, bridge: M1, output: strobe}}
 platforms:
   - {{id: police, role: public_security, brokers: ["{broker}"]}}
 web: {{port: 0}}
@@ -88,3 +91,24 @@ def test_a_module_that_is_gone_is_told_and_its_zones_are_not_known(panel: Modbus
     assert zones == {"Z01": "normal", "Z02": "unknown"}
     panel.modules[2].spoil = as_is
     until(lambda: panel.taken("police", "bridge_silent", "restored"), 20, "and its end")
+
+
+def test_a_press_sounds_the_siren_on_a_coil_and_a_module_that_forgot_it_is_told_again(panel: ModbusPanel) -> None:
+    coils = panel.modules[1].coils
+    panel.start()
+    panel.modules[2].inputs[3] = False
+    until(lambda: coils[0] and coils[1], 10, "siren and strobe")
+    (incident,) = [each for each in panel.ask("incidents")["incidents"] if each["latched"]]
+    panel.ask("acknowledge", incident_id=incident["id"], who="王芳")
+    until(lambda: not coils[0], 10, "silent")
+    assert coils[1], "and lit"
+    coils[1] = False
+    until(lambda: coils[1], 10, "a module that lost its power for a moment is lit again")
+    panel.ask("test_output", output_id="S1", seconds=1, who="王芳")
+    until(lambda: coils[0], 10, "the siren is tested")
+    until(lambda: not coils[0], 10, "and that ends")
+    panel.modules[2].inputs[3] = True
+    until(lambda: panel.ask("incidents")["incidents"][0]["restored_ns"], 10, "released")
+    panel.ask("reset", incident_id=incident["id"], who="王芳", why="误报")
+    until(lambda: not coils[0] and not coils[1], 10, "dark")
+    assert panel.end() == 0

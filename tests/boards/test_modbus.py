@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.boards.bus import Bus
-from agent.boards.contract import new_boot_id
+from agent.boards.contract import new_boot_id, trouble_of
 from agent.boards.modbus import ModbusBoard, ModuleAt
 from agent.boards.turns import Wire
 from agent.clock import SystemClock
@@ -233,6 +233,7 @@ def test_a_coil_that_is_refused_is_told_and_the_inputs_go_on(pair: Pair) -> None
     pair.boards[GOOD].output(True, False)
     until(lambda: "illegal address" in str(told(pair, "outputs_trouble")), 10, "the refusal is told")
     assert told(pair, "outputs_driven") is False
+    assert "illegal address" in trouble_of(pair.boards[GOOD].status())
     pair.modules[GOOD].inputs[1] = True
     until(lambda: pair.takers[GOOD].events(1, "alarm"), 10, "inputs are read")
     assert pair.takers[GOOD].downs() == []
