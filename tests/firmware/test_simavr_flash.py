@@ -22,23 +22,49 @@ def _make(*arguments: str, kept: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def test_each_board_that_is_flashed_gets_another_name(parts: Built, tmp_path: Path) -> None:
+def _flashed(tmp_path: Path, number: int, *more: str) -> Path:
+    """What the chip runs after `make flash`."""
     programmer = tmp_path / "programmer"
     programmer.write_text(PROGRAMMER, encoding="utf-8")
     programmer.chmod(0o755)
+    kept = tmp_path / f"board{number}"
+    done = _make("flash", "PORT=/dev/ttyUSB0", "BOARD=nano-old", f"AVRDUDE={programmer}", *more, kept=kept)
+    assert done.returncode == 0, done.stderr
+    arguments = kept.with_suffix(".arguments").read_text(encoding="utf-8")
+    assert arguments.startswith("-p m328p -c arduino -P /dev/ttyUSB0 -b 57600 -U flash:w:")
+    elf = kept.with_suffix(".elf")
+    subprocess.run(
+        ["avr-objcopy", "-I", "ihex", "-O", "elf32-avr", "--rename-section", ".sec1=.text,contents,alloc,load,code",
+         str(kept.with_suffix(".hex")), str(elf)],
+        check=True,
+    )  # fmt: skip
+    return elf
+
+
+def test_a_board_with_the_uid_of_another_gets_a_new_one_where_it_is_asked_for(parts: Built, tmp_path: Path) -> None:
+    old = bytes.fromhex("0123456789abcdef")
+    uids = []
+    for number, more in enumerate(((), ("NEW_UID=1",)), start=1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        elf = _flashed(tmp_path, number, *more)
+        board = Lockstep(Built(parts.harness, elf), folder, image=eeprom.blank(old))
+        try:
+            for _ in range(2):
+                board.plug()
+                board.up()
+                uids.append(board.link.board_uid)
+                board.unplug()
+        finally:
+            board.stop()
+    assert uids[:2] == [old.hex()] * 2, "it keeps the one that it has"
+    assert uids[2] == uids[3] not in (old.hex(), "ff" * 8), "and a new one, once"
+
+
+def test_each_board_that_is_flashed_gets_another_name(parts: Built, tmp_path: Path) -> None:
     names = set()
     for number in (1, 2):
-        kept = tmp_path / f"board{number}"
-        done = _make("flash", "PORT=/dev/ttyUSB0", "BOARD=nano-old", f"AVRDUDE={programmer}", kept=kept)
-        assert done.returncode == 0, done.stderr
-        arguments = kept.with_suffix(".arguments").read_text(encoding="utf-8")
-        assert arguments.startswith("-p m328p -c arduino -P /dev/ttyUSB0 -b 57600 -U flash:w:")
-        elf = kept.with_suffix(".elf")
-        subprocess.run(
-            ["avr-objcopy", "-I", "ihex", "-O", "elf32-avr", "--rename-section", ".sec1=.text,contents,alloc,load,code",
-             str(kept.with_suffix(".hex")), str(elf)],
-            check=True,
-        )  # fmt: skip
+        elf = _flashed(tmp_path, number)
         folder = tmp_path / str(number)
         folder.mkdir()
         board = Lockstep(Built(parts.harness, elf), folder, image=b"\xff" * eeprom.IMAGE_BYTES)
