@@ -10,7 +10,9 @@ _TROUBLES: Final = {
     ),
     "firmware_old": Text("固件过旧，请 make flash", "old firmware: make flash"),
     "uid_none": Text("没有编号，请 make flash", "no uid of its own: make flash"),
-    "uid_twice": Text("与另一块板编号相同，请 make flash NEW_UID=1", "the uid of another board, too: make flash NEW_UID=1"),
+    "uid_twice": Text(
+        "与另一块板编号相同，请 make flash NEW_UID=1", "the uid of another board, too: make flash NEW_UID=1"
+    ),
     "boot_went_back": Text(
         "启动计数倒退（EEPROM 被擦，或编号是抄来的），请 make flash NEW_UID=1",
         "its boot counter went back, EEPROM was erased or the uid is a copy: make flash NEW_UID=1",
