@@ -150,7 +150,9 @@ def _looking(build: Build) -> None:
     json_option(build, incidents)
     for name, run in (("incidents ack", _acknowledge), ("incidents reset", _reset)):
         parser = build.command(name, run)
-        build.option(parser, "incident", zh="警情编号，前几位即可", en="its id, or the beginning of it", metavar="ID")
+        one = Text("警情编号，前几位即可", "its id, or the beginning of it")
+        named = one if run is _reset else Text(f"{one.zh}；all 为全部", f"{one.en}; all: everything that is latched")
+        build.option(parser, "incident", zh=named.zh, en=named.en, metavar="ID")
         if run is _reset:
             build.option(parser, "--why", zh="原因", en="the reason", required=True, metavar="TEXT")
         build.option(

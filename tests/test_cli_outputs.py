@@ -69,3 +69,24 @@ def test_status_shows_what_each_output_does(typed: Typed) -> None:
     assert "S1 走廊警号 警号 不可用（refused） B1/siren" in lines("zh")
     assert "S2 备用警号 siren sounding B2/siren" in lines("en")
     assert "! 走廊警号: a siren, strobe or other output does not work (refused)" in lines("en")
+
+
+def test_one_word_silences_everything(typed: Typed) -> None:
+    typed.made.change(1, InputState.ALARM)
+    typed.made.change(2, InputState.ALARM, input_no=4)
+    assert shows(typed.made) == (True, True)
+    status, out, _ = typed("incidents", "ack", "all", "--lang", "en")
+    assert (status, len(out.splitlines())) == (0, 2), out
+    typed.made.settle()
+    assert shows(typed.made) == (False, True)
+    assert all(each.acknowledged_by for each in typed.made.incidents())
+    typed.made.turn(31)
+    assert shows(typed.made) == (True, True), "both are still in alarm"
+    assert typed("incidents", "ack", "all")[0] == 0
+    typed.made.settle()
+    assert shows(typed.made) == (False, True)
+
+
+def test_with_nothing_to_silence_one_word_says_so(typed: Typed) -> None:
+    status, out, _ = typed("incidents", "ack", "all", "--lang", "en")
+    assert (status, out) == (0, "no incident waits for a reset\n")

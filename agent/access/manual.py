@@ -69,6 +69,7 @@ PAGES: Final = {
                 "yunjian incidents ack 3f2a",
                 Text("确认并静音编号以 3f2a 开头的警情", "acknowledge and silence the one whose id begins with 3f2a"),
             ),
+            ("yunjian incidents ack all", Text("确认全部未复位的，都静音", "everything that is latched: silence")),
         ),
     ),
     "incidents reset": Page(

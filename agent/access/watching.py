@@ -17,12 +17,15 @@ from agent.access.alert_view import OVER, show_events, show_incident, show_incid
 from agent.access.console import Screen
 from agent.access.status_view import problems, report, show
 from agent.facts import Text
-from agent.wire import WireError
+from agent.wire import Refused, WireError
 
 OK: Final = 0
 WRONG: Final = 1
 NOT_RUNNING: Final = 3
 REFUSED: Final = 4
+
+ALL: Final = "all"
+"""In the place of an incident: every one that is latched. No id begins like this."""
 
 STATUS_EVERY_S: Final = 2.0
 EVENTS_EVERY_S: Final = 1.0
@@ -154,8 +157,24 @@ def incidents(screen: Screen, runtime: Path, every: bool, as_json: bool) -> int:
 
 
 def acknowledge(screen: Screen, runtime: Path, incident_id: str, as_json: bool) -> int:
-    """Acknowledge an incident in the name of whoever is logged in."""
+    """Acknowledge an incident in the name of whoever is logged in; with ALL everything that is latched, which silences
+    every siren."""
+    if incident_id == ALL:
+        return _acknowledge_all(screen, runtime, as_json)
     return _acted(screen, control.acknowledge(runtime, incident_id, who()), Text("已确认", "acknowledged"), as_json)
+
+
+def _acknowledge_all(screen: Screen, runtime: Path, as_json: bool) -> int:
+    latched = [str(each["id"]) for each in control.incidents(runtime) if each.get("latched")]
+    for incident_id in latched:
+        try:
+            _acted(screen, control.acknowledge(runtime, incident_id, who()), Text("已确认", "acknowledged"), as_json)
+        except Refused as refusal:
+            if refusal.code != "no_such_incident":  # somebody reset it meanwhile
+                raise
+    if not latched and not as_json:
+        screen.line(screen.t("没有未复位的警情", "no incident waits for a reset"))
+    return OK
 
 
 def reset(screen: Screen, runtime: Path, incident_id: str, why: str, as_json: bool) -> int:
