@@ -21,7 +21,7 @@ from agent.delivery.store import AlarmStore
 from agent.facts import Stamp, Text
 from agent.inbox import DrillAsk
 from agent.safety.arming import Moment
-from agent.safety.drills import LONGEST_S, Drill, DrillKind, NoDrill, buttons, chosen, survives
+from agent.safety.drills import LONGEST_S, Drill, DrillKind, NoDrill, buttons, chosen, survives, unseen
 from agent.safety.panel import Panel
 from agent.safety.zone_change import ZoneChange
 
@@ -102,9 +102,9 @@ class DrillActs:
 
     def _begun(self, drill: Drill, ask: DrillAsk) -> None:
         self._pending = False
-        drills, panel = self._panel.drills, self._panel
+        drills = self._panel.drills
         drills.begin(drill)
-        if any(each.latched and each.triggered_ns >= drill.began_ns for each in panel.open_incidents()):
+        if unseen(self._panel.open_incidents()):
             drills.real_began()  # while it was being stored
         self._tell_zones()
         ask.answer(self.values() or {})
@@ -154,7 +154,7 @@ class DrillActs:
             self._end(stored, stored.who, "restart")
             return
         drills.begin(stored, taken)
-        if any(each.latched and not each.drill and not each.acknowledged_ns for each in open_now):
+        if unseen(open_now):
             drills.real_began()
         self._tell_zones()
 

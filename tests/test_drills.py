@@ -1,7 +1,10 @@
 """Drills at the desk: what is told as one, what is real all the same, and how each ends."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +262,18 @@ def test_duress_is_real_and_nothing_gives_it_away(desk: Office) -> None:
     assert told(desk, "panic") == [False], "who is forced to drill may be in need"
 
 
-def test_a_duress_hinders_no_drill(desk: Office) -> None:
-    desk.act(Arm("王芳"))
-    desk.act(Disarm("王芳", duress=True))
-    assert drill(desk, "Z01")["zones"] == ["Z01"]
+def test_a_duress_hinders_no_drill_and_ends_none_at_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with office(path, site=SITE) as first:
+        at_rest(first)
+        first.act(Arm("王芳"))
+        first.act(Disarm("王芳", duress=True))
+        assert drill(first, "Z01")["zones"] == ["Z01"]
+    with office(path, site=SITE, clock=first.clock) as second:
+        second.turn(1)
+        assert second.desk.drills.values() is not None, "as if nothing were"
+        press(second, 1)
+        assert told(second, "panic") == [False]
 
 
 def test_the_start_of_the_process_goes_on_with_it_for_the_time_that_is_left(tmp_path: Path) -> None:
@@ -314,3 +325,49 @@ def test_an_acknowledged_and_reset_incident_of_a_drill_is_one_to_the_end(desk: O
     desk.person(Happening.RESET, incident.id, "演练")
     assert [told(desk, "panic", state) for state in ("acknowledged", "reset")] == [[True], [True]]
     assert desk.incidents() == []
+
+
+def test_a_drill_that_was_ended_stays_so_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with office(path, site=SITE) as first:
+        at_rest(first)
+        drill(first, "Z01")
+        drill(first, "", None)
+    with office(path, site=SITE, clock=first.clock) as second:
+        assert second.desk.drills.values() is None
+        press(second, 1)
+        assert told(second, "panic") == [False]
+
+
+def test_a_real_press_that_was_stored_before_the_end_of_the_drill_was_ends_it_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "alarm.db"
+    with office(path, site=SITE) as first:
+        at_rest(first)
+        drill(first, "Z01")
+        begun = first.desk.panel.drills.running
+        press(first, 1, SECOND)
+        first.turn()
+        # Killed in between, the row is still there.
+        first.store.submit(partial(rows.put, write=rows.Write(drill=begun)))
+    with office(path, site=SITE, clock=first.clock) as second:
+        press(second, 2)
+        assert told(second, "panic") == [False]
+        second.turn()
+        assert second.desk.drills.values() is None
+
+
+def test_a_real_press_while_the_drill_is_being_stored_ends_it_before_it_began(desk: Office) -> None:
+    answers: list[Any] = []
+    with closing(sqlite3.connect(desk.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        desk.desk.post(DrillAsk(DrillKind.DRILL, "all", 600, "王芳", answers.append))
+        desk.clock.move(1)
+        desk.change(1, ALARM, SECOND, settle=False)
+        until(lambda: told(desk, "panic") == [False], 5, "real: there is no drill yet")
+        other.execute("ROLLBACK")
+    desk.settle()
+    assert answers
+    press(desk, 2)
+    assert told(desk, "panic") == [False, False]
+    desk.turn()
+    assert deeds(desk) == [("drill.begin", ""), ("drill.end", "real_alarm")]

@@ -169,9 +169,9 @@ def chosen(
     A zone that is in alarm already, or whose alarm nobody has reset, stays real. While an alarm that nobody has
     acknowledged is open there is no drill at all; that of a duress hinders none, for it must not be given away.
     """
-    zones, real = list(zones), [each for each in open_now if each.latched and not each.drill and each.kind != DURESS]
-    if unseen := [each.subject for each in real if not each.acknowledged_ns]:
-        raise NoDrill("alarm_open", (each.removeprefix("zone/") for each in unseen))
+    zones, real = list(zones), _real(open_now)
+    if found := unseen(real):
+        raise NoDrill("alarm_open", (each.subject.removeprefix("zone/") for each in found))
     meant = [zone for zone in zones if _meant(zone, target)]
     if not meant:
         raise NoDrill("no_such_zone", [target])
@@ -187,6 +187,15 @@ def chosen(
     if not ready:
         raise NoDrill("alarm_open", (zone.id for zone in drilled))
     return frozenset(ready)
+
+
+def unseen(open_now: Iterable[Incident]) -> list[Incident]:
+    """The real alarms that nobody has acknowledged; but for those of duress, which must not be given away."""
+    return [each for each in _real(open_now) if not each.acknowledged_ns]
+
+
+def _real(open_now: Iterable[Incident]) -> list[Incident]:
+    return [each for each in open_now if each.latched and not each.drill and each.kind != DURESS]
 
 
 def buttons(zones: Iterable[Zone]) -> tuple[Zone, ...]:
