@@ -28,22 +28,13 @@ from typing import Any, Final
 
 from agent.clock import Clock, SystemClock
 from agent.demo.chip import EepromFile, Line
+from agent.demo.contacts import ADC_OF, SAMPLE_NS, Contacts
 from agent.facts import Text
 from agent.wire import Reply, Request, Server
 from firmware_bridge.board import Board, default_config
-from firmware_bridge.debounce import SAMPLE_EVERY_MS
 from firmware_bridge.messages import Config, InputKind, ResetCause
 
 log = logging.getLogger(__name__)
-
-ADC_OF: Final = {"normal": 511, "alarm": 715, "open": 1010, "short": 40, "fault": 600}
-"""What the ADC reads in each state of a 4k7/4k7 end-of-line pair: the middle of its band."""
-
-_NOISE_COUNTS: Final = 3
-_BOUNCE_NS: Final = 4_000_000
-"""A push button bounces for a few milliseconds; a sample that falls into it reads anything."""
-
-_SAMPLE_NS: Final = SAMPLE_EVERY_MS * 1_000_000
 
 PANIC_INPUT: Final = 0
 DOOR_INPUT: Final = 1
@@ -82,9 +73,7 @@ class SimulatedBoard:
         self._guard = threading.Lock()
         self._presses = 0
         self._status: dict[str, Any] = {}
-        self._states = ["normal"] * len(self._inputs)
-        self._moved_ns = [-_BOUNCE_NS] * len(self._inputs)
-        self._later: list[tuple[int, int, str]] = []
+        self._contacts = Contacts(self._inputs, self._clock, self._random, self._note)
         self._board: Board | None = None
         self._power_ns = 0
         self._fds: tuple[int, int] | None = None
@@ -126,7 +115,7 @@ class SimulatedBoard:
         with self._guard:
             self._presses += 1
             number = self._presses
-        self._wish(lambda: self._press(number, input_no, hold_s))
+        self._wish(lambda: self._contacts.press(number, input_no, hold_s))
         return number
 
     def door(self, is_open: bool) -> None:
@@ -136,7 +125,7 @@ class SimulatedBoard:
     def set(self, input_no: int, state: str) -> None:
         """Put an input into normal, alarm, open (line cut), short or fault. Raises ValueError."""
         self._check(input_no, state)
-        self._wish(lambda: self._move(input_no, state, "set"))
+        self._wish(lambda: self._contacts.move(input_no, state))
 
     def unplug(self) -> None:
         """Pull the plug: the port vanishes and the board loses its power."""
@@ -198,10 +187,10 @@ class SimulatedBoard:
                 while not self._wishes.empty():
                     self._wishes.get()()
                 now_ns = self._clock.mono_ns()
-                self._move_due(now_ns)
+                self._contacts.release_due(now_ns, self._board is not None)
                 if now_ns >= next_sample_ns:
                     self._sample(now_ns)
-                    next_sample_ns = max(next_sample_ns + _SAMPLE_NS, now_ns)
+                    next_sample_ns = max(next_sample_ns + SAMPLE_NS, now_ns)
                 self._turn(now_ns)
                 self._wait(next_sample_ns)
 
@@ -236,7 +225,7 @@ class SimulatedBoard:
                 "boot_id": board.boot_id,
                 "plugged": self._fds is not None,
                 "in_session": board.in_session,
-                "inputs": list(self._states),
+                "inputs": list(self._contacts.states),
                 "settled": [state.name.lower() for state in board.states],
                 "uncommitted": len(board.held),
                 "presses": self._presses,
@@ -246,9 +235,10 @@ class SimulatedBoard:
             }
 
     def _wait(self, next_sample_ns: int) -> None:
-        times = [next_sample_ns, *(at for at, _, _ in self._later)]
+        now_ns = self._clock.mono_ns()
+        times = [next_sample_ns, *self._contacts.next_ns(now_ns)]
         times += [at for at in (self._to_host.next_ns(), self._to_board.next_ns()) if at is not None]
-        wait_s = max(0, min(times) - self._clock.mono_ns()) / 1e9
+        wait_s = max(0, min(times) - now_ns) / 1e9
         reads = [self._wake_read] if self._fds is None else [self._wake_read, self._fds[0]]
         ready, _, _ = select.select(reads, [], [], wait_s)
         if self._wake_read in ready:
@@ -259,31 +249,10 @@ class SimulatedBoard:
 
     def _sample(self, now_ns: int) -> None:
         if self._board is not None:
-            self._board.sample([self._adc(number, now_ns) for number in range(len(self._inputs))], self._age(now_ns))
-
-    def _adc(self, input_no: int, now_ns: int) -> int:
-        if now_ns - self._moved_ns[input_no] < _BOUNCE_NS:
-            return self._random.randrange(1024)
-        return ADC_OF[self._states[input_no]] + self._random.randint(-_NOISE_COUNTS, _NOISE_COUNTS)
+            self._board.sample(self._contacts.sample(now_ns), self._age(now_ns))
 
     def _age(self, now_ns: int) -> int:
         return now_ns - self._power_ns
-
-    def _press(self, number: int, input_no: int, hold_s: float) -> None:
-        held = self._states[input_no] == "alarm"
-        self._move(input_no, "alarm", "held" if held else "press", n=number, hold_s=hold_s)
-        self._later.append((self._clock.mono_ns() + int(hold_s * 1e9), input_no, "normal"))
-
-    def _move_due(self, now_ns: int) -> None:
-        for entry in [entry for entry in self._later if entry[0] <= now_ns]:
-            self._later.remove(entry)
-            if not any(input_no == entry[1] for _, input_no, _ in self._later):
-                self._move(entry[1], entry[2], "release")
-
-    def _move(self, input_no: int, state: str, what: str, **more: int | float) -> None:
-        self._note(what, input_no, state, self._clock.mono_ns(), **more)
-        self._states[input_no] = state
-        self._moved_ns[input_no] = self._clock.mono_ns()
 
     def _note(self, what: str, input_no: int, state: str, mono_ns: int, **more: int | float) -> None:
         assert self._eeprom is not None

@@ -201,6 +201,7 @@ def test_a_journal_that_was_edited_cut_or_made_anew_is_found(facility: Recording
     assert verify(facility, "--checkpoint", outside)["findings"][0]["kind"] == "journal_broken"
 
 
+@pytest.mark.needs_debian("mount")
 def test_media_that_cannot_be_written_are_verified(facility: Recording) -> None:
     with closing(sqlite3.connect(facility.index)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -236,7 +236,7 @@ def test_what_was_held_by_a_wrong_clock_is_held_where_it_is_brought_to(life: Ree
     life.reboot(10 * NS, ClockQuality.UNKNOWN, off_s=600)
     life.start()
     life.play(60)
-    held = life.rows()[-2]
+    held = until(lambda: next((row for row in life.rows()[-2:-1] if row.end_ns), None), 30, "the file is closed")
     assert held.end_ns is not None
     hold = Hold("h", REEL[0], held.start_ns, held.end_ns, "ann", "why", None, held.start_ns, None)
     life.journal.append("hold", hold.values(), put_hold(hold))
