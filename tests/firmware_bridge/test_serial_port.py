@@ -75,7 +75,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_a_press_comes_through_and_is_forgotten_after_its_commit(simulated: SimulatedBoard, desk: Desk) -> None:
     until(desk.snapshots, 5, "the first snapshot")
     desk.commits = False
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: desk.events("normal"), 5, "press and release")
     (alarm,) = desk.events()
     assert (alarm.input_no, alarm.previous, alarm.late) == (0, "normal", False)
@@ -99,7 +99,7 @@ def test_unplugged_and_back(simulated: SimulatedBoard, desk: Desk) -> None:
     until(lambda: desk.downs() == ["port_lost", "port_missing"], 5, "the loss is told")
     simulated.plug()
     until(lambda: len(desk.snapshots()) == 2, 5, "the board is back, on another terminal")
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(desk.events, 5, "a press after the return")
     assert [event.boot_id for event in desk.events()] == [2]
 
@@ -142,7 +142,7 @@ def test_half_a_frame_and_then_nothing(simulated: SimulatedBoard, desk: Desk) ->
     until(desk.snapshots, 5, "the first snapshot")
     whole = Frame(Kind.EVENT, 1, 0, 0, b"\x01" * 19, numbered=True).to_bytes()
     simulated.inject(whole[:11])
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: desk.events("normal"), 5, "a press after half a frame")
     assert len(desk.events()) == 1
 
@@ -150,7 +150,7 @@ def test_half_a_frame_and_then_nothing(simulated: SimulatedBoard, desk: Desk) ->
 def test_the_microcontroller_resets(simulated: SimulatedBoard, desk: Desk) -> None:
     until(desk.snapshots, 5, "the first snapshot")
     desk.commits = False
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: desk.events("normal"), 5, "the press")
     simulated.restart()
     until(lambda: desk.downs() == ["board_restarted"], 5, "the restart is told")
@@ -167,7 +167,7 @@ def test_a_report_that_was_not_taken_is_told_again(
 ) -> None:
     until(desk.snapshots, 5, "the first snapshot")
     desk.fails = 1
-    simulated.press(hold_s=0.05)
+    simulated.press(hold_s=0.2)
     until(lambda: desk.events("normal"), 10, "press and release, after a new session")
     assert len(desk.events()) == 1
     assert "the desk is not well" in caplog.text
