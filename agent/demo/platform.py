@@ -29,7 +29,7 @@ from agent.facts import Text
 log = logging.getLogger(__name__)
 
 _NAMES: Final = {"police": Text("公安平台", "police"), "cloud": Text("智慧托育云", "smart cloud")}
-_PRIORITIES: Final = {1: Text("紧急", "urgent"), 2: Text("重要", "important"), 3: Text("一般", "note")}
+_PRIORITIES: Final = {1: Text("紧急", "urgent"), 2: Text("重要", "important"), 3: Text("一般", "note"), 4: Text("记录", "for the record")}
 _KINDS: Final = {
     "alarm.panic": Text("一键报警", "panic button"),
     "alarm.tamper": Text("防拆", "tamper"),
@@ -37,6 +37,16 @@ _KINDS: Final = {
     "alarm.door": Text("门", "door"),
     "ai.over_capacity": Text("超员", "over capacity"),
     "fault.zone": Text("防区线路", "line of a zone"),
+    "alarm.arming": Text("布防", "arming"),
+    "alarm.intrusion": Text("入侵", "intrusion"),
+    "alarm.door_forced": Text("强行开门", "door forced"),
+    "alarm.door_held_open": Text("门未关", "door held open"),
+    "alarm.duress": Text("胁迫", "duress"),
+    "alarm.after_hours_presence": Text("非开放时间有人", "people after hours"),
+    "fault.camera_silent": Text("摄像机无画面", "camera silent"),
+    "fault.bridge_silent": Text("报警板失联", "board silent"),
+    "fault.clock_unknown": Text("时钟未同步", "clock not set"),
+    "fault.recording_gap": Text("录像中断", "recording gap"),
 }
 """The rest of what an agent tells is read off its message: the vocabulary is open to a platform."""
 
@@ -47,6 +57,8 @@ _STATES: Final = {
     "closed": Text("关闭", "closed"),
     "acknowledged": Text("已确认", "acknowledged"),
     "reset": Text("已复位", "reset"),
+    "armed": Text("已布防", "armed"),
+    "disarmed": Text("已撤防", "disarmed"),
 }
 
 
