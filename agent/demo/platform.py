@@ -29,7 +29,12 @@ from agent.facts import Text
 log = logging.getLogger(__name__)
 
 _NAMES: Final = {"police": Text("公安平台", "police"), "cloud": Text("智慧托育云", "smart cloud")}
-_PRIORITIES: Final = {1: Text("紧急", "urgent"), 2: Text("重要", "important"), 3: Text("一般", "note"), 4: Text("记录", "for the record")}
+_PRIORITIES: Final = {
+    1: Text("紧急", "urgent"),
+    2: Text("重要", "important"),
+    3: Text("一般", "note"),
+    4: Text("记录", "for the record"),
+}
 _KINDS: Final = {
     "alarm.panic": Text("一键报警", "panic button"),
     "alarm.tamper": Text("防拆", "tamper"),
@@ -38,6 +43,7 @@ _KINDS: Final = {
     "ai.over_capacity": Text("超员", "over capacity"),
     "fault.zone": Text("防区线路", "line of a zone"),
     "alarm.arming": Text("布防", "arming"),
+    "alarm.drill": Text("演练", "drill"),
     "alarm.intrusion": Text("入侵", "intrusion"),
     "alarm.door_forced": Text("强行开门", "door forced"),
     "alarm.door_held_open": Text("门未关", "door held open"),
@@ -59,6 +65,8 @@ _STATES: Final = {
     "reset": Text("已复位", "reset"),
     "armed": Text("已布防", "armed"),
     "disarmed": Text("已撤防", "disarmed"),
+    "bypassed": Text("已旁路", "bypassed"),
+    "unbypassed": Text("旁路解除", "bypass ended"),
 }
 
 
