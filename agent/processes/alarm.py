@@ -93,6 +93,9 @@ def main(settings_file: Path) -> int:
         faults.look()
         serving = serving or _listens(server)
     liveness.stopping()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Told twice, it would end by the second signal while the interpreter winds up, and look like a crash.
+        signal.signal(number, signal.SIG_IGN)
     # The store before the routes: a route may wait for a broker or a name server for longer than we are given.
     stops = [server.stop, *(board.stop for board in boards.values()), desk.stop, store.stop]
     return 0 if stopped_in_order([*stops, *(route.stop for route in routes)]) else 1
