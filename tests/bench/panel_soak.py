@@ -5,6 +5,7 @@ In real time the power of the host is cut as kill -9 of the alarm process and lo
 what a power cut makes of the disk is tried in the simulated day.
 """
 
+import logging
 import random
 import shutil
 import signal
@@ -46,8 +47,12 @@ def soak_panel(seconds: float, seed: int) -> bool:
 
 
 def _day(seed: int) -> bool:
-    with running_core(8, 0xFF) as core, tempfile.TemporaryDirectory(prefix="panel-day-") as folder:
-        verdict = Day(core, Path(folder), seed).live(DAY_H)
+    logging.disable(logging.CRITICAL)  # of a hundred dead disks each is told
+    try:
+        with running_core(8, 0xFF) as core, tempfile.TemporaryDirectory(prefix="panel-day-") as folder:
+            verdict = Day(core, Path(folder), seed).live(DAY_H)
+    finally:
+        logging.disable(logging.NOTSET)
     print(f"soak: panel, seed {seed}: {verdict.told}")
     for what in (*verdict.lost, *verdict.doubled):
         print(f"soak: panel: LOST OR DOUBLED: {what}")
