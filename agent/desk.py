@@ -369,6 +369,8 @@ class Desk:
         """Take over what earlier starts stored."""
         kept = opened.kept
         self._numbers.take(opened.block)
+        for platform in self.dispatch.platforms:
+            self._out.fetch(platform)  # before anything is told below: what is read back would go out twice
         now = stamp(self._clock)
         changes = self.panel.take_over(
             kept.incidents, kept.zones, kept.areas, self._new_id, Moment(now.wall_ns, now.mono_ns)
@@ -382,8 +384,6 @@ class Desk:
         self.tests.take_over(kept.tested_ns)
         self._inputs.take_over(kept.seen_inputs)
         self._facts.take_over(kept.seen_facts)
-        for platform in self.dispatch.platforms:
-            self._out.fetch(platform)
         if opened.anew:
             # The new database knows nothing of what lasts: without this, a restart would forget a latched alarm.
             states = tuple((zone.id, self.panel.state_of(zone.id)) for zone in self._site.zones)

@@ -3,6 +3,7 @@
 Invariants
 1. A drill begins after its commit, and its audit row is in the same one.
 2. A drill ends at once, whoever or whatever ends it, and whatever the store does: nobody in need waits for a disk.
+   A person does not end it while what was drilled is still in alarm: that would be told as real.
 3. Both are told to the platforms.
 """
 
@@ -32,6 +33,9 @@ _NONE: Final = ("no_drill", Text("没有在演练", "there is no drill"))
 _REFUSALS: Final = {
     "no_such_zone": Text("没有这样的防区或区域", "no such zone or area"),
     "never_drilled": Text("防拆和电源防区没有演练", "tamper and power are never drilled"),
+    "still_in_alarm": Text(
+        "还在报警，先恢复；到演练结束时还在报警的是真实警情", "still in alarm: restore it first, or it is real"
+    ),
     "alarm_open": Text("有真实警情，先确认、复位", "there is a real alarm: acknowledge and reset it first"),
 }
 
@@ -67,6 +71,11 @@ class DrillActs:
         if ask.kind is None:
             if running is None:
                 ask.answer(_NONE)
+                return
+            lasting = [each for each in self._panel.open_incidents() if each.drill and not each.restored_ns]
+            if lasting:
+                zones_of = (each.subject.removeprefix("zone/") for each in lasting)
+                ask.answer(self._refusal(NoDrill("still_in_alarm", zones_of)))
                 return
             self.end(ask.who, "stopped")
             ask.answer({"id": running.id})

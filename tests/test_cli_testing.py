@@ -171,6 +171,25 @@ def test_a_walk_ends_when_every_zone_was_activated(typed: Typed, capsys: pytest.
     ]  # fmt: skip
 
 
+def test_a_walk_waits_until_nothing_is_in_alarm(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    made, said = typed.made, io.StringIO()
+    command = Beside(made, made.path.parent, "test", "walk", "--who", "王芳", "--lang", "en")
+    for number, input_no in enumerate((FIRST, SECOND, 3)):
+        press(made, number * 2 + 1, input_no)
+    made.change(10, ALARM, GAS)
+
+    def waits() -> bool:
+        said.write(capsys.readouterr().out)
+        return "still in alarm: restore it first, or it is real: Z05" in said.getvalue()
+
+    until(waits, 10, "it says what is to be restored")
+    assert made.desk.drills.values() is not None
+    made.change(11, NORMAL, GAS)
+    assert command.ends() == 0
+    assert {body["data"]["drill"] for body in made.police.alerts("environment", "triggered")} == {True}
+    assert made.incidents() == []
+
+
 def test_a_walk_that_something_real_ended_says_what_is_missing(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:

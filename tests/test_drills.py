@@ -205,10 +205,13 @@ def test_when_its_time_is_over_a_press_is_real_at_once(desk: Office) -> None:
 
 
 def test_what_is_still_in_alarm_when_the_drill_ends_is_real(desk: Office) -> None:
-    drill(desk, "Z05")
+    drill(desk, "Z05", minutes=1)
     press(desk, 1, GAS)
     assert told(desk, "environment") == [True]
-    drill(desk, "", None)
+    code, text = drill(desk, "", None)
+    assert (code, text.en.rpartition(": ")[2]) == ("still_in_alarm", "Z05 厨房燃气")
+    assert told(desk, "environment") == [True], "a person does not make it real by ending the drill"
+    desk.turn(60)
     assert told(desk, "environment") == [True, False]
     assert [each.drill for each in desk.incidents()] == [False]
 

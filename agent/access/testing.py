@@ -4,7 +4,6 @@ wire.WireError and wire.Refused."""
 import csv
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from agent.access.control import status_of
 from agent.access.outputs_view import output_words
 from agent.access.times import shown
 from agent.access.watching import OK, WRONG, who, zone
+from agent.facts import Text
 from agent.wire import Refused, WireError, call
 
 ANSWER_S: Final = 10.0
@@ -76,11 +76,12 @@ def walk(screen: Screen, runtime: Path, name: str, minutes: float, as_json: bool
                     told[zone_id] = at_ns
                     _chirp(screen, zone_id, names.get(zone_id, ""), at_ns, where, as_json)
             _pause()
+        _let_go(screen, runtime, name, as_json)
     except KeyboardInterrupt:
-        pass
-    finally:
-        with suppress(Refused, WireError):  # it is over already, or ends by itself
-            _ask(runtime, "drill_stop", {"who": _signed(name)})
+        _end_quietly(screen, runtime, name)
+    except WireError:
+        screen.problem(_GOES_ON)
+        raise
     missing = [zone_id for zone_id in begun["zones"] if zone_id not in told]
     if as_json:
         screen.json({"seen": told, "missing": missing, "cut_short": cut_short})
@@ -117,8 +118,7 @@ def button(screen: Screen, runtime: Path, zone_id: str, name: str, wait_s: float
                 break
             _pause()
     except KeyboardInterrupt:
-        with suppress(Refused, WireError):
-            _ask(runtime, "drill_stop", {"who": _signed(name)})
+        _end_quietly(screen, runtime, name)
         raise
     result: Values = found.get("result") or {"passed": False, "why": "stopped", "path": None}
     if as_json:
@@ -166,6 +166,38 @@ def _register(runtime: Path, from_ns: int) -> Iterator[Values]:
             break
     for page in reversed(pages):
         yield from page
+
+
+_GOES_ON: Final = Text("演练没有结束，到时自行结束", "the drill goes on, and ends by itself when its time is over")
+
+
+def _let_go(screen: Screen, runtime: Path, name: str, as_json: bool) -> None:
+    """End the walk once nothing is in alarm any more: what still is would be real."""
+    told = False
+    while True:
+        try:
+            _ask(runtime, "drill_stop", {"who": _signed(name)})
+        except Refused as refusal:
+            if refusal.code != "still_in_alarm":
+                return  # it is over already
+            if not told and not as_json:
+                screen.line(screen.say(refusal.text))
+                screen.flush()
+            told = True
+            _pause()
+        else:
+            return
+
+
+def _end_quietly(screen: Screen, runtime: Path, name: str) -> None:
+    """End it if that is possible; say so where it goes on."""
+    try:
+        _ask(runtime, "drill_stop", {"who": _signed(name)})
+    except Refused as refusal:
+        if refusal.code == "still_in_alarm":
+            screen.problem(Text(f"{refusal.text.zh}；{_GOES_ON.zh}", f"{refusal.text.en}; {_GOES_ON.en}"))
+    except WireError:
+        screen.problem(_GOES_ON)
 
 
 def _walked(runtime: Path) -> dict[str, int] | None:

@@ -143,7 +143,7 @@ def test_the_end_of_the_battery_is_told_and_stored_before_the_machine_is_asked(b
     box.board.press(BUTTON, 0.1)
     until(box.asked.exists, 30, "the machine is asked to shut down")
     until(lambda: box.asked.read_text() == "told 1 waiting 0\n", 5, "everything was told and stored before")
-    assert box.end() == 0, "it stopped in order"
+    assert box.end(0) == 0, "ended by who was asked to, in order"
     for platform in ("police", "cloud"):
         kinds = [alert["type"].split(".")[3] for alert in box.taken(platform, state="triggered")]
         assert sorted(kinds) == ["battery_low", "mains_lost", "panic", "shutting_down"]
