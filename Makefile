@@ -45,7 +45,7 @@ flash: $(VENV)/.run ## write it to a board and ask it who it is: make flash PORT
 test: $(VENV)/.dev models .venv-ipycam/.made ## all tests; APT=1 installs the Debian packages that some of them need
 	@scripts/debian-packages.sh mosquitto ffmpeg systemd iproute2 cryptsetup-bin e2fsprogs chromium p7zip-full qemu-system-common \
 		gcc libc6-dev gcc-avr avr-libc simavr libsimavr-dev libelf-dev
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -38,8 +38,8 @@ def wrong_outputs(values: Section) -> Iterator[Found]:
 
 def _standby(values: Section) -> Iterator[Found]:
     """What stands by stands by for something."""
-    outputs = items(values, "outputs")
-    at_work = {output.get("kind") for _, output in items(values, "outputs") if output.get("standby") is not True}
+    outputs = list(items(values, "outputs"))
+    at_work = [output.get("kind") for _, output in outputs if output.get("standby") is not True]
     for number, output in outputs:
         kind = output.get("kind")
         if output.get("standby") is True and isinstance(kind, str) and kind not in at_work:

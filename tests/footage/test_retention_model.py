@@ -220,3 +220,15 @@ class RetentionModel(RuleBasedStateMachine):
 
 RetentionModel.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
 TestRetentionModel = RetentionModel.TestCase
+
+
+def test_what_lies_behind_a_hold_is_dated_by_what_went_before_it() -> None:
+    """A clock that was two days behind labelled footage as if it came right after the held one."""
+    model = RetentionModel()
+    model.begin(size=8000, overwrite=True, quota=None)
+    model.hold(camera="a", back=0, length=27, days=None)
+    model.record_long(hours=65)
+    model.clock_is_wrong_for_a_while(days=-2, hours=16, synchronised=False)
+    model.record_long(hours=60)
+    model.record_long(hours=99)
+    model.teardown()

@@ -68,7 +68,9 @@ def oldest(
         if not rows:
             break
         labels = [(row["start_ns"], row["end_ns"]) for row in rows]
-        before_ns = _buried_end(connection, reel, rows[0]["seq"], now_ns) if newest_ns is None else newest_ns
+        # What was passed over as held may have been followed by what is gone: its end counts, too.
+        known = (newest_ns, _buried_end(connection, reel, rows[0]["seq"], now_ns))
+        before_ns = max((each for each in known if each is not None), default=None)
         dates = dated(labels, now_ns, before_ns)
         newest_ns = next((date for date in reversed(dates) if date is not None), before_ns)
         if dates[-1] is None:
