@@ -221,7 +221,7 @@ class Volumes(RuleBasedStateMachine):
     @invariant()
     def nothing_that_plays_is_gone(self) -> None:
         """In place or in quarantine, with every frame that played before."""
-        kept = [each.name for each in (self.volume.path / QUARANTINE).glob("*.mp4")] if self.settled else []
+        kept = [each.name for each in (self.volume.path / QUARANTINE).glob("*.mp4")]
         for path, frames in self.playing.items():
             file = self.volume.path / path
             if file.exists():
